@@ -1,0 +1,68 @@
+# Everything a developer does, each target with its reason; `make` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo up down test check fmt e2e bench eval-tokens calibrate-sim protos render compose-test vllm-test clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about half a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP) ## Make the virtual environment with everything that the other targets need
+
+demo: install ## Run the whole system without Docker on a replayed hour of chat, show what happened, stop (< 3 min)
+	@$(BIN)/python -m loadgen demo
+
+up: ## Run the whole system with Docker: Envoy, the service, a simulated fleet, Jaeger
+	docker compose up --build
+
+down: ## Stop what `make up` started
+	docker compose down --volumes
+
+test: install check ## Check style, types and layers; run unit, integration and end-to-end tests (< 10 min)
+	@$(BIN)/python -m pytest -q
+
+check: install ## Style, types and layers only (< 1 min)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+fmt: install ## Format the code and fix what can be fixed
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+e2e: install ## Only the tests on real Envoy, each named as it runs
+	@$(BIN)/python -m pytest tests/e2e tests/envoy_config -v
+
+bench: install ## CPU and latency of a decision over a no-op service, in one run; writes out/bench/overhead.json
+	@$(BIN)/python -m loadgen bench --out out/bench/overhead.json
+
+eval-tokens: install ## Hold the token estimates against the published token counts; writes docs/token-estimates.md
+	@$(BIN)/python -m loadgen.token_eval
+
+calibrate-sim: install ## Hold the simulated vLLM against published measurements; writes docs/simulated-vllm.md
+	@$(BIN)/python -m loadgen.calibration
+
+render: install ## Write envoy/envoy.yaml and envoy/compose/envoy.yaml from their fleet files
+	@$(BIN)/ttca render envoy/fleet.yaml --output envoy/envoy.yaml
+	@$(BIN)/ttca render envoy/fleet.compose.yaml --output envoy/compose/envoy.yaml --eds-dir /etc/envoy/eds
+
+protos: install ## Regenerate the Python stubs of our own .proto files
+	@$(BIN)/python -m extproc.protocol.wire.generate
+
+compose-test: install ## Prove docker-compose.yml with locally built stand-ins (needs root; installs Debian's docker.io)
+	@tests/compose/run.sh
+
+vllm-test: install ## Prove the gateway in front of two real vLLM servers on the CPU (installs 3.4 GB below out/)
+	@$(BIN)/python tests/vllm/run.py
+
+clean: ## Remove what the targets wrote, except the virtual environment
+	rm -rf out state build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

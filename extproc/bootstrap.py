@@ -1,0 +1,300 @@
+"""The composition root: builds the service from its settings. The only file that names concretes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import numpy as np
+from aiohttp import web
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+from extproc.calibrate.outcome import Outcome, TryRecord
+from extproc.decide.budget import OutputProvision
+from extproc.decide.order import Policy
+from extproc.decide.plan import Plan
+from extproc.decide.planner import PlanPolicy
+from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.tokens import PromptTokenEstimator
+from extproc.facts.parse import parse_request
+from extproc.facts.request import RequestFacts
+from extproc.gateway.endpoints import write_endpoints
+from extproc.gateway.restart import changes_needing_envoy_restart
+from extproc.protocol import names
+from extproc.router import Router
+from extproc.server.access_log import AccessLogService
+from extproc.server.admin import admin_app
+from extproc.server.fleet_watch import FleetWatch
+from extproc.server.health import HealthService
+from extproc.server.otlp_receiver import otlp_handler
+from extproc.server.scraper import Scraper, ScrapeTiming
+from extproc.server.servicer import ExternalProcessor, OnStage
+from extproc.server.state_file import StateFile
+from extproc.settings import Settings
+from extproc.settings.address import SELF
+from extproc.telemetry.metrics import InstanceReading, Metrics
+from extproc.telemetry.listeners import Listeners
+from extproc.telemetry.otlp import BatchEnvelope
+from extproc.telemetry.span_export import SpanExporter
+from extproc.telemetry.spans import SpanListener
+from extproc.telemetry.trace_store import StoreSink, TraceStore
+from extproc.telemetry.trace_tree import traces_payload
+
+logger = logging.getLogger(__name__)
+
+SERVICE_NAME = "ttca-extproc"
+"""`service.name` of the service's own spans."""
+
+EXPIRY_SWEEP_SECONDS = 1.0
+DRAIN_SECONDS = 5.0
+"""How long exchanges in progress may take to end after SIGTERM; a decision takes milliseconds."""
+
+_GRPC_OVERHEAD_BYTES = 1024 * 1024
+
+
+def plan_policy(settings: Settings) -> PlanPolicy:
+    """What the settings say about plans."""
+    budgets = settings.budgets
+    return PlanPolicy(
+        policy=Policy(settings.policy.name.value),
+        max_attempts=budgets.max_attempts,
+        request_timeout_seconds=budgets.request_timeout_seconds,
+        per_try_timeout_seconds=budgets.per_try_timeout_seconds,
+        union_cluster=names.UNION_CLUSTER,
+    )
+
+
+def output_provision(settings: Settings) -> OutputProvision:
+    """What the settings say about outputs that the client did not limit."""
+    return OutputProvision(
+        quantile=settings.budgets.output_quantile, max_tokens=settings.budgets.max_output_tokens
+    )
+
+
+class Application:
+    """The service, assembled; `run` serves until cancelled.
+
+    Args:
+        fleet_file: The file to follow.
+        settings: What it says now.
+        endpoints_directory: Where Envoy's endpoint files go; the settings' when None.
+    """
+
+    def __init__(self, fleet_file: Path, settings: Settings, endpoints_directory: Path | None = None) -> None:
+        self._settings = settings
+        self._endpoints_directory = endpoints_directory or Path(settings.gateway.endpoints_directory)
+        prompts, outputs = PromptTokenEstimator(), OutputLengthEstimator()
+        self.router = Router(
+            settings.fleet(),
+            plan_policy(settings),
+            output_provision=output_provision(settings),
+            prompts=prompts,
+            outputs=outputs,
+            rng=np.random.default_rng(),
+        )
+        self._state = StateFile(
+            Path(settings.service.state_file),
+            {
+                "prompt_tokens": (prompts.state, prompts.restore),
+                "output_lengths": (outputs.state, outputs.restore),
+            },
+        )
+        self._metrics = Metrics(self._read_instances, self._read_dropped_spans)
+        self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
+        envelope = BatchEnvelope(
+            {"service.name": SERVICE_NAME}, scope_name="ttca-router", scope_version="0.1.0"
+        )
+        self._exporter = (
+            None
+            if settings.telemetry.otlp_endpoint == SELF
+            else SpanExporter(settings.telemetry.otlp_endpoint, envelope)
+        )
+        sink = self._exporter or StoreSink(self._traces, envelope, time.time_ns)
+        self._listener = Listeners(SpanListener(sink, RandomIdGenerator()), self._metrics)
+        self._scraper = Scraper(
+            self.router,
+            ScrapeTiming(
+                interval_seconds=settings.scrape.interval_seconds,
+                timeout_seconds=settings.scrape.timeout_seconds,
+                jitter=settings.scrape.jitter,
+            ),
+            clock=time.monotonic,
+            rng=random.Random(),
+            on_failure=self._scrape_failed,
+        )
+        self._watch = FleetWatch(
+            fleet_file,
+            settings,
+            static_changes=changes_needing_envoy_restart,
+            apply=self._apply,
+            on_reload=self._reloaded,
+        )
+        self._access_log = AccessLogService(on_outcome=self._finished, on_try=self._tried)
+        self._health = HealthService()
+
+    async def run(self) -> None:
+        """Serve until cancelled, then drain.
+
+        Raises:
+            OSError: A listener's address is taken, or the endpoint files cannot be written.
+        """
+        self._state.restore()
+        write_endpoints(self._endpoints_directory, self._settings.fleet())
+        server = self._grpc_server()
+        await server.start()
+        admin = await self._start_admin()
+        self._scraper.follow(self.router.book.table.addresses)
+        if self._exporter is not None:
+            self._exporter.start()
+        background = [
+            asyncio.create_task(self._watch.run(), name="fleet-watch"),
+            asyncio.create_task(self._state.keep_saving(), name="state-file"),
+            asyncio.create_task(self._sweep(), name="expiry"),
+        ]
+        self._health.serving = True
+        logger.info(
+            "serving on %s, admin on http://%s, %d instances",
+            self._settings.service.listen,
+            self._settings.service.admin,
+            len(self.router.book.table),
+        )
+        try:
+            await asyncio.gather(*background)
+        finally:
+            self._health.serving = False
+            for task in background:
+                task.cancel()
+            await server.stop(DRAIN_SECONDS)
+            await asyncio.gather(*background, return_exceptions=True)
+            await self._scraper.stop()
+            if self._exporter is not None:
+                await self._exporter.close()
+            await admin.cleanup()
+
+    def _grpc_server(self) -> grpc.aio.Server:
+        largest = self._settings.gateway.max_body_bytes + _GRPC_OVERHEAD_BYTES
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", largest),
+                ("grpc.max_send_message_length", largest),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        processor = ExternalProcessor(
+            parse=parse_request,
+            route=self._route,
+            abandon=self.router.abandon,
+            listener=self._listener,
+            clock_ns=time.time_ns,
+            max_body_bytes=self._settings.gateway.max_body_bytes,
+        )
+        server.add_generic_rpc_handlers(
+            (
+                processor.rpc_handler(),
+                self._access_log.rpc_handler(),
+                otlp_handler(self._traces, time.time_ns),
+                self._health.rpc_handler(),
+            )
+        )
+        address = self._settings.service.listen
+        if address.startswith("unix:"):
+            Path(address.removeprefix("unix:")).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address} (service.listen): is it in use?") from error
+        return server
+
+    async def _start_admin(self) -> web.AppRunner:
+        app = admin_app(
+            is_ready=lambda: self._health.serving,
+            metrics_text=self._metrics.render,
+            fleet=self._fleet_page,
+            traces=lambda last: traces_payload(self._traces, last),
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        host, _, port = self._settings.service.admin.rpartition(":")
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        return runner
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_SWEEP_SECONDS)
+            expired = self.router.book.expire(time.monotonic())
+            if expired:
+                logger.warning("%d requests never reported their end and were taken off the load book", expired)
+
+    def _route(self, facts: RequestFacts, on_stage: OnStage) -> Plan:
+        return self.router.route(
+            facts, now=time.monotonic(), decision_id=secrets.token_hex(8), on_stage=on_stage
+        )
+
+    def _finished(self, outcome: Outcome) -> None:
+        self.router.record(outcome, time.monotonic())
+        self._listener.finished(outcome)
+
+    def _tried(self, record: TryRecord) -> None:
+        self.router.record_try(record, time.monotonic())
+
+    def _apply(self, fresh: Settings) -> None:
+        """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
+        write_endpoints(self._endpoints_directory, fresh.fleet())
+        self.router.replace(
+            fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh)
+        )
+        self._scraper.follow(self.router.book.table.addresses)
+        self._settings = fresh
+
+    def _scrape_failed(self, address: str, _why: str) -> None:
+        self._metrics.scrape_failed(address)
+
+    def _reloaded(self, accepted: bool) -> None:
+        self._metrics.fleet_reloaded(accepted=accepted)
+
+    def _read_instances(self) -> Iterator[InstanceReading]:
+        book = self.router.book
+        own = book.sequences_by_address()
+        ages = book.scrape_age_seconds(time.monotonic())
+        for cluster, address in zip(book.table.clusters, book.table.addresses, strict=True):
+            yield InstanceReading(
+                address=address,
+                cluster=cluster.name,
+                requests_in_flight=own[address],
+                scrape_age_seconds=ages[address] if math.isfinite(ages[address]) else None,
+            )
+
+    def _read_dropped_spans(self) -> int:
+        return self._exporter.dropped_spans if self._exporter else 0
+
+    def _fleet_page(self) -> dict[str, object]:
+        now = time.monotonic()
+        snapshot = self.router.book.snapshot(now)
+        own = self.router.book.sequences_by_address()
+        age = self.router.book.scrape_age_seconds(now)
+        return {
+            "pid": os.getpid(),
+            "requests_in_flight": self.router.book.in_flight,
+            "requests_expired": self.router.book.expired,
+            "instances": [
+                {
+                    "address": address,
+                    "cluster": snapshot.table.clusters[row].name,
+                    "sequences_in_flight": own[address],
+                    "sequences": round(float(snapshot.sequences[row]), 3),
+                    "usable": bool(snapshot.usable[row]),
+                    "suspect": bool(snapshot.suspect[row]),
+                    "scrape_age_seconds": round(age[address], 3) if math.isfinite(age[address]) else None,
+                }
+                for row, address in enumerate(snapshot.table.addresses)
+            ],
+        }

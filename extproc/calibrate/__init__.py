@@ -1,0 +1,1 @@
+"""Outcomes turned into observations for the estimators: the only write-back."""

@@ -1,0 +1,103 @@
+"""What a finished request taught us, built from Envoy's access-log entry alone, so that any replica can learn it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extproc.facts.request import Api
+from extproc.facts.text import TextProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts as the instance reported them; a count that was not reported is None, never zero."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """What DECIDE wrote into dynamic metadata, as the access log brings it back.
+
+    Attributes:
+        decision_id: Joins the record with the load book's entry.
+        api: API of the request.
+        model: Model that the plan chose; empty for requests that pass through.
+        pool: Pool of the first attempt.
+        cluster: Envoy cluster of the route.
+        prompt_tokens: Expected prompt tokens; None for requests that pass through.
+        prompt_tokens_upper: Conservative prompt tokens.
+        output_tokens: Output tokens provided for.
+        output_is_given: True when the client stated the output limit.
+        text: The prompt's bytes by category, for calibration.
+        prompt_token_ids: Prompt tokens that were given as ids.
+        messages: Number of messages.
+        images: Number of images; a prompt with images does not calibrate text ratios.
+        choices: Number of answers asked for.
+    """
+
+    decision_id: str
+    api: Api
+    model: str
+    pool: str
+    cluster: str
+    prompt_tokens: int | None
+    prompt_tokens_upper: int | None
+    output_tokens: int | None
+    output_is_given: bool
+    text: TextProfile
+    prompt_token_ids: int
+    messages: int
+    images: int
+    choices: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One finished request.
+
+    Attributes:
+        request_id: Envoy's `x-request-id`.
+        traceparent: W3C context of the request's trace; empty when it is not traced.
+        started_unix_seconds: When Envoy received the request.
+        decision: None when the service did not decide (it was down, or the request was refused).
+        served_address: `ip:port` of the instance that really served; None when none did.
+        attempts: Upstream tries made; 0 when the request never left Envoy.
+        status: HTTP status sent to the client; 0 when the client left first.
+        flags: Names of Envoy's response flags that are set, such as `UF`, `UT`, `DC`.
+        usage: None when neither count was reported.
+        ttft_seconds: From the request's start to the first byte from upstream; None when there was none.
+        e2e_seconds: From the request's start to the last byte sent to the client.
+    """
+
+    request_id: str
+    traceparent: str
+    started_unix_seconds: float
+    decision: DecisionRecord | None
+    served_address: str | None
+    attempts: int
+    status: int
+    flags: tuple[str, ...]
+    usage: Usage | None
+    ttft_seconds: float | None
+    e2e_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryRecord:
+    """One finished upstream try.
+
+    Attributes:
+        decision_id: The plan that it belongs to; empty when the service did not decide.
+        address: `ip:port` of the instance; empty when no host was chosen.
+        status: HTTP status of the instance; 0 when it gave none.
+        flags: Names of Envoy's response flags that are set.
+        is_failure: True when Envoy would retry it: no status, a 5xx, or a reset.
+    """
+
+    decision_id: str
+    address: str
+    status: int
+    flags: tuple[str, ...]
+    is_failure: bool

@@ -1,0 +1,166 @@
+"""The command `ttca`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from extproc.settings import Settings
+
+app = typer.Typer(
+    help="Routes LLM requests through Envoy for the time to the first correct answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+FleetFile = Annotated[Path, typer.Argument(help="The fleet file.", metavar="FLEET.yaml")]
+EndpointsDirectory = Annotated[
+    Path | None,
+    typer.Option("--eds-dir", help="Where Envoy's endpoint files stand, instead of gateway.endpoints_directory."),
+]
+
+
+@app.command()
+def serve(
+    fleet: FleetFile,
+    eds_dir: EndpointsDirectory = None,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Run the external-processing service until SIGTERM or Ctrl-C."""
+    import uvloop
+
+    from extproc.bootstrap import Application
+    from extproc.telemetry.logs import configure_logging
+
+    settings = _settings_or_exit(fleet)
+    configure_logging(sys.stderr, level=log_level)
+
+    async def until_signal() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel if task else loop.stop)
+        try:
+            await Application(fleet, settings, eds_dir).run()
+        except asyncio.CancelledError:
+            return
+
+    try:
+        uvloop.run(until_signal())
+    except OSError as error:
+        _fail(str(error))
+
+
+@app.command()
+def check(fleet: FleetFile = Path("envoy/fleet.yaml")) -> None:
+    """Check a fleet file without starting anything; exit code 1 when it cannot be used."""
+    from extproc.gateway.check import check as check_file
+
+    report = check_file(fleet)
+    Console().print(report.renderable())
+    if not report.is_usable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def render(
+    fleet: FleetFile = Path("envoy/fleet.yaml"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output when left out.")
+    ] = None,
+    eds_dir: EndpointsDirectory = None,
+) -> None:
+    """Write Envoy's configuration from a fleet file."""
+    from extproc.gateway.render import render_envoy_yaml
+
+    text = render_envoy_yaml(_settings_or_exit(fleet), eds_dir)
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+    except OSError as error:
+        _fail(f"{output} cannot be written: {error.strerror or error}")
+    Console(stderr=True).print(f"wrote {output}", highlight=False)
+
+
+@app.command()
+def health(
+    address: Annotated[str, typer.Option(help="Where the service listens, host:port or unix:/path.")] = "127.0.0.1:50051",
+    service: Annotated[str, typer.Option(help="liveness, readiness, or empty for the service as a whole.")] = "",
+) -> None:
+    """Ask a running service for its gRPC health; exit code 1 when it is not serving."""
+    import grpc
+    from grpc_health.v1 import health_pb2
+
+    method = "/grpc.health.v1.Health/Check"
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(
+            method,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            status = call(health_pb2.HealthCheckRequest(service=service), timeout=3).status
+        except grpc.RpcError as error:
+            _fail(f"{address} does not answer: {error.details()}")  # type: ignore[attr-defined]
+    if status != health_pb2.HealthCheckResponse.SERVING:
+        _fail(f"{address} is not serving")
+    print("serving")
+
+
+@app.command()
+def traces(
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=1000, help="How many, newest last.")] = 3,
+    admin: Annotated[str, typer.Option(help="The service's admin address.")] = "127.0.0.1:9090",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of trees.")] = False,
+) -> None:
+    """Show the last traces that the service received, as trees with times."""
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    import orjson
+
+    from extproc.telemetry.trace_view import WIDTH, render_payload
+
+    url = f"http://{admin}/traces?last={last}"
+    try:
+        with urlopen(url, timeout=30) as response:  # noqa: S310 - the scheme is fixed above
+            body = response.read()
+    except (URLError, OSError) as error:
+        _fail(f"{url} does not answer ({error}). Is the service running, and is this its service.admin address?")
+    if as_json:
+        print(body.decode())
+        return
+    payload = orjson.loads(body)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(render_payload(payload))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _settings_or_exit(path: Path) -> Settings:
+    from extproc.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(path)
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)

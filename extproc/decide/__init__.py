@@ -1,0 +1,1 @@
+"""Pure functions from facts, estimates and a fleet snapshot to a plan."""

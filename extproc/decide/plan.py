@@ -1,0 +1,91 @@
+"""What was decided: the plan that Envoy carries out, with the reasons."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBudget:
+    """Tokens that a request may need.
+
+    Attributes:
+        prompt_tokens: Expected prompt tokens, of all sequences together.
+        prompt_tokens_upper: Conservative prompt tokens, of all sequences together.
+        output_tokens: Output tokens of one sequence to provide for: the client's limit, or a learned quantile.
+        output_is_given: True when the client stated the limit.
+        longest_share: Share of the prompt tokens that the longest sequence has, in (0, 1].
+    """
+
+    prompt_tokens: int
+    prompt_tokens_upper: int
+    output_tokens: int
+    output_is_given: bool
+    longest_share: float = 1.0
+
+    @property
+    def longest_prompt_tokens(self) -> int:
+        """Expected prompt tokens of the longest sequence."""
+        return math.ceil(self.prompt_tokens * self.longest_share)
+
+    @property
+    def longest_prompt_tokens_upper(self) -> int:
+        """Conservative prompt tokens of the longest sequence: the figure that is held against limits."""
+        return math.ceil(self.prompt_tokens_upper * self.longest_share)
+
+    @property
+    def total_tokens(self) -> int:
+        """The budget of the longest sequence, which eligibility and pools are decided on."""
+        return self.longest_prompt_tokens_upper + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One upstream try of a plan.
+
+    Attributes:
+        address: Instance, `ip:port`.
+        cluster: The instance's cluster.
+        model: Name under which the instance serves the model.
+        work_seconds: Predicted work of this attempt: own time plus the delay it causes others.
+    """
+
+    address: str
+    cluster: str
+    model: str
+    work_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Ordered attempts with a retry budget.
+
+    Attributes:
+        decision_id: Joins the plan with Envoy's records of it; unique per decision.
+        attempts: In the order in which Envoy tries them; no address twice; at least one.
+        route_cluster: Envoy cluster that the route takes: the attempts' own when they share one, else the union.
+        max_retries: Retries Envoy may make; `len(attempts) >= 1 + max_retries`.
+        timeout_seconds: For the whole request, retries included.
+        per_try_timeout_seconds: For one try; None when only the whole is bounded.
+        model: Model name for the request body; None when the body keeps the client's.
+        pool: Pool of the first attempt; empty for requests that pass through.
+        budget: None for requests that pass through.
+        candidates: Number of instances that were eligible.
+        reason: Why this pool and order, in a few words for traces and logs.
+        overflow_addresses: Instances whose context-length rejection (a 400) is retried on the next attempt;
+            never the last attempt's.
+    """
+
+    decision_id: str
+    attempts: tuple[Attempt, ...]
+    route_cluster: str
+    max_retries: int
+    timeout_seconds: float
+    per_try_timeout_seconds: float | None
+    model: str | None
+    pool: str
+    budget: TokenBudget | None
+    candidates: int
+    reason: str
+    overflow_addresses: tuple[str, ...] = ()

@@ -1,0 +1,96 @@
+"""Which pool a token budget goes to.
+
+The order of the steps is that of dual-pool token-budget routing (arXiv 2604.08075), for any number of pools:
+capacity, threshold, spillover by load to a pool that can hold the budget, and the capacity check once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extproc.decide.plan import TokenBudget
+from extproc.errors import BadRequestError
+from extproc.fleet.snapshot import FleetSnapshot, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolChoice:
+    """The chosen pool.
+
+    Attributes:
+        index: Index of the pool in `fleet.pools`.
+        rows: Candidates of the pool that can hold the budget, at least one.
+        others: Candidates of other pools that can hold the budget: where a plan may go on after failures.
+        reason: `threshold`, `capacity` (the preferred pool was too small), `spill` or `tight` (no limit surely
+            holds the conservative estimate, but the expected one fits).
+    """
+
+    index: int
+    rows: Ints
+    others: Ints
+    reason: str
+
+
+def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> PoolChoice:
+    """Choose among the pools of the candidates.
+
+    Raises:
+        BadRequestError: The budget exceeds every candidate's limit; the message names the estimate and the limit.
+    """
+    table = snapshot.table
+    # 1. Capacity: who can hold the budget at all.
+    fitting, tight = _fitting(budget, rows, snapshot)
+    pools = table.pool_index[fitting]
+    present = np.unique(pools)
+    # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
+    preferred = next((int(p) for p in present if _covers(budget, snapshot, int(p))), int(present[-1]))
+    by_threshold = next(p for p in range(len(table.fleet.pools)) if _covers(budget, snapshot, p))
+    reason = "tight" if tight else "threshold" if preferred == by_threshold else "capacity"
+    # 3. Spillover: an overloaded pool hands over to the least loaded pool that is not overloaded itself.
+    pressure = {int(p): _pressure(fitting[pools == p], snapshot) for p in present}
+    chosen = preferred
+    if pressure[preferred] >= table.fleet.pools[preferred].spill_at:
+        calm = [p for p, value in pressure.items() if value < table.fleet.pools[p].spill_at]
+        if calm:
+            chosen, reason = min(calm, key=pressure.__getitem__), "spill"
+    # 4. Capacity of the final pool holds by construction: `pressure` knows only pools with fitting candidates.
+    return PoolChoice(
+        index=chosen, rows=fitting[pools == chosen], others=fitting[pools != chosen], reason=reason
+    )
+
+
+def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[Ints, bool]:
+    limits = snapshot.table.max_model_len[rows]
+    fitting = rows[limits >= budget.total_tokens]
+    if len(fitting):
+        return fitting, False
+    # The estimate is conservative, and an instance shortens an output that nobody asked for to its own limit. So
+    # only what exceeds the largest limit even at the low end of the estimate is refused.
+    largest = int(limits.max())
+    low = 2 * budget.longest_prompt_tokens - budget.longest_prompt_tokens_upper
+    least = low + (budget.output_tokens if budget.output_is_given else 1)
+    if least <= largest:
+        return rows[limits == largest], True
+    asked = f" and {budget.output_tokens} tokens were asked for as output" if budget.output_is_given else ""
+    raise BadRequestError(
+        f"No model here can hold this request: the prompt has about {budget.longest_prompt_tokens} tokens{asked}, "
+        f"and the largest context length is {largest} tokens. Shorten the prompt"
+        f"{' or lower the output limit' if budget.output_is_given else ''}.",
+        reason="context-length-exceeded",
+        param="messages",
+    )
+
+
+def _covers(budget: TokenBudget, snapshot: FleetSnapshot, pool: int) -> bool:
+    threshold = snapshot.table.fleet.pools[pool].threshold_tokens
+    return threshold is None or budget.total_tokens <= threshold
+
+
+def _pressure(rows: Ints, snapshot: FleetSnapshot) -> float:
+    """Sequences over slots, mean over the pool's healthy candidates; infinite when there is none."""
+    healthy = rows[~snapshot.suspect[rows]]
+    if not len(healthy):
+        return np.inf
+    return float(np.mean(snapshot.sequences[healthy] / snapshot.table.max_num_seqs[healthy]))

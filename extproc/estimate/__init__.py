@@ -1,0 +1,1 @@
+"""What a request would cost: prompt tokens, output length, work."""

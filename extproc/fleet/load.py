@@ -1,0 +1,252 @@
+"""The load book: who has what in flight, dead-reckoned between scrapes and corrected by them.
+
+Three sources are combined. A decision charges its instance at once. Envoy's access log releases it, or moves it when
+a try failed and Envoy went on to the next instance. A scrape reports what the instance itself counts; the difference
+to our own count (other replicas, other clients) is added, fading with the scrape's age, so that a stale scrape is
+trusted less and never all or nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable
+from extproc.fleet.topology import Fleet
+from extproc.fleet.vllm_metrics import InstanceMetrics
+
+FOREIGN_FADE_SECONDS = 3.0
+"""Time constant with which the correction from a scrape fades: three scrape intervals."""
+
+SUSPECT_FIRST_SECONDS = 1.0
+SUSPECT_MOST_SECONDS = 30.0
+"""An instance that failed is the last resort for this long, doubling with each failure in a row."""
+
+UNREACHABLE_SCRAPES = 2
+"""Refused scrapes in a row after which an instance counts as unreachable until a scrape succeeds."""
+
+
+@dataclass(slots=True)
+class _InFlight:
+    addresses: tuple[str, ...]
+    address: str
+    request_id: str
+    sequences: int
+    output_tokens: int
+    expires_at: float
+
+
+class LoadBook:
+    """What every instance has to do, as far as it can be known from here.
+
+    Time is a number of seconds on any monotonic clock, given by the caller.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.table = FleetTable.of(fleet)
+        self.expired = 0
+        self._in_flight: dict[str, _InFlight] = {}
+        self._by_request: dict[str, set[str]] = {}
+        self._assignments = 0
+        self._allocate(len(self.table))
+
+    def _allocate(self, rows: int) -> None:
+        self._sequences = np.zeros(rows)
+        self._output_tokens = np.zeros(rows)
+        self._backlog = np.zeros(rows)
+        self._backlog_at = 0.0
+        self._foreign = np.zeros(rows)
+        self._scraped_at = np.full(rows, -np.inf)
+        self._kv_capacity = np.full(rows, np.inf)
+        self._kv_usage = np.zeros(rows)
+        self._preemptions = np.full(rows, np.nan)
+        self._preemption_share = np.zeros(rows)
+        self._refused = np.zeros(rows, dtype=np.int64)
+        self._failures = np.zeros(rows, dtype=np.int64)
+        self._suspect_until = np.full(rows, -np.inf)
+        self._last_assigned = np.zeros(rows, dtype=np.int64)
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def charge(
+        self,
+        decision_id: str,
+        *,
+        addresses: tuple[str, ...],
+        request_id: str,
+        sequences: int,
+        prompt_tokens: int,
+        output_tokens: int,
+        now: float,
+        expires_at: float,
+    ) -> None:
+        """Enter a decision: the request is in flight on the first of `addresses`, the hosts of its plan in order.
+
+        It stays there until it is advanced or released, or at the latest until `expires_at`.
+        """
+        address = addresses[0]
+        entry = _InFlight(addresses, address, request_id, sequences, output_tokens, expires_at)
+        self._in_flight[decision_id] = entry
+        if request_id:
+            self._by_request.setdefault(request_id, set()).add(decision_id)
+        self._add(entry, 1)
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._drain_backlog(now)
+            self._backlog[row] += prompt_tokens
+            self._assignments += 1
+            self._last_assigned[row] = self._assignments
+
+    def advance(self, decision_id: str, failed_address: str) -> bool:
+        """Charge the plan's next instance after a try failed; False when the entry is elsewhere, gone or at its end."""
+        entry = self._in_flight.get(decision_id)
+        if entry is None or entry.address != failed_address:
+            return False
+        following = entry.addresses.index(failed_address) + 1
+        if following == len(entry.addresses):
+            return False
+        self._add(entry, -1)
+        entry.address = entry.addresses[following]
+        self._add(entry, 1)
+        return True
+
+    def release(self, decision_id: str, request_id: str = "") -> bool:
+        """End a request by its decision, or every decision of its request id when the decision is not known."""
+        if decision_id:
+            return self._remove(decision_id)
+        return any([self._remove(found) for found in tuple(self._by_request.get(request_id, ()))])
+
+    def expire(self, now: float) -> int:
+        """Release what should have ended by `now`; the number of entries is also added to `expired`."""
+        overdue = [key for key, entry in self._in_flight.items() if entry.expires_at <= now]
+        for decision_id in overdue:
+            self._remove(decision_id)
+        self.expired += len(overdue)
+        return len(overdue)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests in flight."""
+        return len(self._in_flight)
+
+    def sequences_by_address(self) -> dict[str, int]:
+        """Our own sequences in flight, by instance, without what scrapes add."""
+        return {a: int(n) for a, n in zip(self.table.addresses, self._sequences, strict=True)}
+
+    def _remove(self, decision_id: str) -> bool:
+        entry = self._in_flight.pop(decision_id, None)
+        if entry is None:
+            return False
+        siblings = self._by_request.get(entry.request_id)
+        if siblings is not None:
+            siblings.discard(decision_id)
+            if not siblings:
+                del self._by_request[entry.request_id]
+        self._add(entry, -1)
+        return True
+
+    def _add(self, entry: _InFlight, sign: int) -> None:
+        row = self.table.row_by_address.get(entry.address)
+        if row is not None:
+            self._sequences[row] += sign * entry.sequences
+            self._output_tokens[row] += sign * entry.sequences * entry.output_tokens
+
+    def _drain_backlog(self, now: float) -> None:
+        elapsed = max(0.0, now - self._backlog_at)
+        self._backlog_at = max(self._backlog_at, now)
+        if elapsed:
+            np.maximum(self._backlog - elapsed * self.table.prefill_tokens_per_second, 0.0, out=self._backlog)
+
+    # -- observations --------------------------------------------------------------------------------------------
+
+    def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
+        """Correct the book by a scrape that was answered at `now`."""
+        row = self.table.row_by_address.get(address)
+        if row is None:
+            return
+        self._foreign[row] = metrics.running + metrics.waiting - self._sequences[row]
+        self._scraped_at[row] = now
+        self._refused[row] = 0
+        self._kv_usage[row] = metrics.kv_usage
+        self._kv_capacity[row] = metrics.kv_capacity_tokens or np.inf
+        before = self._preemptions[row]
+        preempted = metrics.preemptions_total - before if metrics.preemptions_total >= before else 0.0
+        self._preemption_share[row] = min(1.0, preempted / max(1.0, metrics.running))
+        self._preemptions[row] = metrics.preemptions_total
+
+    def observe_refused(self, address: str) -> None:
+        """Note that nobody listens at `address`: the scrape's connection was refused or reset."""
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._refused[row] += 1
+
+    def observe_failure(self, address: str, now: float) -> None:
+        """Note a failed try; the instance is the last resort for a while, doubling with each failure in a row."""
+        row = self.table.row_by_address.get(address)
+        if row is None:
+            return
+        exponent = min(int(self._failures[row]), 10)
+        self._failures[row] += 1
+        self._suspect_until[row] = now + min(SUSPECT_MOST_SECONDS, SUSPECT_FIRST_SECONDS * 2**exponent)
+
+    def observe_success(self, address: str) -> None:
+        """Note an answered try: the instance is no longer suspect."""
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._failures[row] = 0
+            self._suspect_until[row] = -np.inf
+
+    def scrape_age_seconds(self, now: float) -> dict[str, float]:
+        """Age of the last scrape by instance; infinite where there was none."""
+        return {a: float(now - t) for a, t in zip(self.table.addresses, self._scraped_at, strict=True)}
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def snapshot(self, now: float) -> FleetSnapshot:
+        """The fleet's load at `now`; later changes to the book do not show in it."""
+        self._drain_backlog(now)
+        fade = np.exp(np.minimum(0.0, self._scraped_at - now) / FOREIGN_FADE_SECONDS)
+        with np.errstate(invalid="ignore"):
+            kv_free = np.where(
+                np.isinf(self._kv_capacity), np.inf, self._kv_capacity * (1.0 - fade * self._kv_usage)
+            )
+        return FleetSnapshot(
+            table=self.table,
+            sequences=np.maximum(0.0, self._sequences + self._foreign * fade),
+            mean_output_tokens=self._output_tokens / np.maximum(1.0, self._sequences),
+            prefill_backlog_tokens=self._backlog.copy(),
+            kv_free_tokens=kv_free,
+            preemption_share=self._preemption_share * fade,
+            usable=~self.table.draining,
+            suspect=(self._suspect_until > now) | (self._refused >= UNREACHABLE_SCRAPES),
+            last_assigned=self._last_assigned.copy(),
+        )
+
+    # -- reconfiguration -----------------------------------------------------------------------------------------
+
+    def replace_fleet(self, fleet: Fleet) -> None:
+        """Take over a new fleet; instances that stay keep their load and history, requests stay in flight."""
+        old, table = self.table, FleetTable.of(fleet)
+        kept = [
+            (row, old.row_by_address[address])
+            for address, row in table.row_by_address.items()
+            if address in old.row_by_address
+        ]
+        to_rows = np.array([new for new, _ in kept], dtype=np.int64)
+        from_rows = np.array([before for _, before in kept], dtype=np.int64)
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        backlog_at = self._backlog_at
+        self.table = table
+        self._allocate(len(table))
+        for name, before in arrays.items():
+            getattr(self, name)[to_rows] = before[from_rows]
+        self._backlog_at = backlog_at
+        self._recount()
+
+    def _recount(self) -> None:
+        """Charge what is in flight to the rows of the current table: an instance may have come back."""
+        self._sequences[:] = 0.0
+        self._output_tokens[:] = 0.0
+        for entry in self._in_flight.values():
+            self._add(entry, 1)

@@ -1,0 +1,185 @@
+"""The offline checker: mistakes, doubts and a summary of a fleet file, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from extproc.gateway.render import render_envoy_yaml
+from extproc.settings import Problem, Settings, SettingsError, load_settings
+from extproc.settings.address import is_unix, split_host_port
+from extproc.settings.schema import AUTO
+
+_LOOPBACK = ("127.", "::1")
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """What the checker found.
+
+    Attributes:
+        path: The file as the caller named it.
+        settings: None when there are problems.
+        problems: Mistakes; with any, nothing would start.
+        warnings: Doubts; everything would start all the same.
+    """
+
+    path: Path
+    settings: Settings | None
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether the file can be used."""
+        return not self.problems
+
+
+def check(path: Path) -> CheckReport:
+    """Check a fleet file; never raises for what the file holds."""
+    try:
+        settings = load_settings(path)
+    except SettingsError as error:
+        return CheckReport(path=path, settings=None, problems=error.problems, warnings=())
+    rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes)
+    warnings = [warning for rule in rules for warning in rule(settings)]
+    warnings.extend(_stale(settings, path.with_name("envoy.yaml")))
+    return CheckReport(path=path, settings=settings, problems=(), warnings=tuple(warnings))
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """Show a report: problems with their places, or the fleet with doubts about it."""
+    if report.settings is None:
+        for problem in report.problems:
+            place, _, _ = str(problem).partition(f" {problem.path}: " if problem.path else ": ")
+            console.print(f"[bold]{escape(place)}[/] [cyan]{escape(problem.path)}[/]", soft_wrap=True)
+            console.print(Padding(f"[red]{escape(problem.message)}[/]", (0, 0, 0, 2)))
+            if problem.hint:
+                console.print(Padding(f"[dim]{escape(problem.hint)}[/]", (0, 0, 0, 2)))
+        count = len(report.problems)
+        console.print(
+            f"\n[bold red]✗[/] {count} mistake{'s' if count > 1 else ''}; nothing of the file is used."
+        )
+        return
+    console.print(_summary(report.settings))
+    for warning in report.warnings:
+        console.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)
+    instances = sum(len(cluster.instances) for cluster in report.settings.clusters)
+    counted = f"{instances} instances in {len(report.settings.clusters)} clusters"
+    console.print(f"[bold green]✓[/] {escape(str(report.path))}: {counted}", soft_wrap=True)
+
+
+def _summary(settings: Settings) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("pool", "cluster", "model"):
+        table.add_column(title)
+    for title in ("instances", "draining", "context", "sequences", "$/M in", "$/M out"):
+        table.add_column(title, justify="right")
+    for pool in settings.pools:
+        for cluster in settings.clusters:
+            if cluster.pool != pool.name:
+                continue
+            draining = sum(instance.draining for instance in cluster.instances)
+            price = cluster.price_usd_per_mtok
+            table.add_row(
+                f"{pool.name} (≤ {pool.threshold_tokens:,})" if pool.threshold_tokens else pool.name,
+                cluster.name,
+                cluster.model,
+                str(len(cluster.instances)),
+                str(draining) if draining else "",
+                f"{cluster.max_model_len:,}",
+                str(cluster.max_num_seqs),
+                f"{price.input:g}",
+                f"{price.output:g}",
+            )
+    return table
+
+
+def _lonely(settings: Settings) -> Iterator[str]:
+    """Warn where the loss of one instance is the loss of everything."""
+    serving = {
+        cluster.name: [instance for instance in cluster.instances if not instance.draining]
+        for cluster in settings.clusters
+    }
+    for cluster in settings.clusters:
+        if not serving[cluster.name]:
+            state = "only draining instances" if cluster.instances else "no instance"
+            yield f"cluster {cluster.name} has {state}: nothing is routed to it"
+    for kind, key in (("pool", "pool"), ("model", "model")):
+        for name in dict.fromkeys(getattr(cluster, key) for cluster in settings.clusters):
+            count = sum(
+                len(serving[cluster.name]) for cluster in settings.clusters if getattr(cluster, key) == name
+            )
+            if count == 1:
+                yield f"{kind} {name} has a single instance: when it fails, there is no other to retry on"
+
+
+def _lengths(settings: Settings) -> Iterator[str]:
+    """Warn where a pool's threshold and what its instances hold do not fit together."""
+    thresholds = {pool.name: pool.threshold_tokens for pool in settings.pools}
+    for cluster in settings.clusters:
+        threshold = thresholds[cluster.pool]
+        if threshold is not None and cluster.max_model_len < threshold:
+            yield (
+                f"cluster {cluster.name} holds {cluster.max_model_len:,} tokens, less than the {threshold:,} up to "
+                f"which its pool {cluster.pool} is preferred: longer budgets skip it"
+            )
+    bounded = [pool for pool in settings.pools if pool.threshold_tokens is not None]
+    last = settings.pools[-1]
+    longest = max(cluster.max_model_len for cluster in settings.clusters if cluster.pool == last.name)
+    if bounded and longest <= (bounded[-1].threshold_tokens or 0):
+        yield f"pool {last.name} holds {longest:,} tokens at most, no more than the pool before it is preferred for"
+
+
+def _aliases(settings: Settings) -> Iterator[str]:
+    """Warn where `auto` means less than it says."""
+    models = {cluster.model for cluster in settings.clusters}
+    left_out = models - set(settings.aliases.get(AUTO, models))
+    if left_out:
+        yield f"the alias {AUTO} leaves out {', '.join(sorted(left_out))}"
+
+
+def _prices(settings: Settings) -> Iterator[str]:
+    """Warn of prices that make costs meaningless."""
+    for cluster in settings.clusters:
+        if not cluster.price_usd_per_mtok.input or not cluster.price_usd_per_mtok.output:
+            yield f"cluster {cluster.name} has a price of zero: its requests are reported as free"
+
+
+def _exposure(settings: Settings) -> Iterator[str]:
+    """Warn of interfaces without authentication on more than the loopback."""
+    interfaces = {
+        "gateway.admin": settings.gateway.admin,
+        "service.admin": settings.service.admin,
+        "service.listen": settings.service.listen,
+    }
+    for name, address in interfaces.items():
+        if not is_unix(address) and not split_host_port(address)[0].startswith(_LOOPBACK):
+            yield f"{name} listens on {address}, beyond this machine, and asks for no credentials"
+
+
+def _sizes(settings: Settings) -> Iterator[str]:
+    """Warn where the body limit is below what the longest context needs."""
+    longest = max(cluster.max_model_len for cluster in settings.clusters)
+    if longest * _BYTES_PER_TOKEN > settings.gateway.max_body_bytes:
+        yield (
+            f"gateway.max_body_bytes is {settings.gateway.max_body_bytes:,}, and {longest:,} tokens are about "
+            f"{longest * _BYTES_PER_TOKEN:,} bytes of English: long prompts will get 413"
+        )
+
+
+def _stale(settings: Settings, rendered: Path) -> Iterator[str]:
+    """Warn when Envoy's configuration beside the file was rendered from something else."""
+    try:
+        current = rendered.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    if current != render_envoy_yaml(settings):
+        yield f"{rendered} does not match: run `ttca render`"

@@ -1,0 +1,52 @@
+"""Which changes of the fleet file a running Envoy cannot follow.
+
+The list below says what `render` writes into the static configuration; a test changes every field of the fleet file
+and holds the list against what was rendered. It is a list, and no comparison of rendered texts, because the service
+asks on its event loop, and rendering would stop that for a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from extproc.settings import Settings
+
+_RENDERED = {
+    "gateway": ("listen", "admin", "endpoints_directory", "max_body_bytes", "concurrency"),
+    "service": ("listen",),
+    "telemetry": ("otlp_endpoint", "sample_ratio", "service_name"),
+    "budgets": (
+        "request_timeout_seconds",
+        "per_try_timeout_seconds",
+        "max_attempts",
+        "retry_budget_percent",
+        "min_retry_concurrency",
+    ),
+}
+
+
+def changes_needing_envoy_restart(old: Settings, new: Settings) -> list[str]:
+    """Say, a line each, what changed that takes a newly rendered configuration; empty when Envoy follows by itself."""
+    lines = [
+        f"{section}.{field}: {_shown(before)} → {_shown(after)}"
+        for section, fields in _RENDERED.items()
+        for field in fields
+        if (before := getattr(getattr(old, section), field))
+        != (after := getattr(getattr(new, section), field))
+    ]
+    names = [cluster.name for cluster in old.clusters], [cluster.name for cluster in new.clusters]
+    lines += [f"clusters: {name} was added" for name in names[1] if name not in names[0]]
+    lines += [f"clusters: {name} was removed" for name in names[0] if name not in names[1]]
+    bounds = _bounds(old), _bounds(new)
+    if bounds[0] != bounds[1]:
+        lines.append(f"pools: {bounds[0]} → {bounds[1]}")
+    return lines
+
+
+def _bounds(settings: Settings) -> str:
+    """Write the pools as the fallback routes see them."""
+    return ", ".join(f"{pool.name} up to {pool.threshold_tokens or 'any'}" for pool in settings.pools)
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any field's value
+    return "null" if value is None else str(value)

@@ -1,0 +1,70 @@
+"""Every header, metadata key and attribute that Envoy and the service exchange, each with its meaning.
+
+Nothing else in the repository spells these names; `gateway` renders them into Envoy's configuration.
+"""
+
+from __future__ import annotations
+
+DESTINATION = "x-gateway-destination-endpoint"
+"""Request header and `envoy.lb` metadata: ordered `ip:port,ip:port,…` (endpoint-picker protocol 004)."""
+
+DESTINATION_SERVED = "x-gateway-destination-endpoint-served"
+"""`envoy.lb` metadata: the `ip:port` that served, written by Envoy's override_host policy."""
+
+SUBSET = "x-gateway-destination-endpoint-subset"
+"""`envoy.lb.subset_hint` metadata: the only endpoints that may be picked (endpoint-picker protocol 004)."""
+
+CLUSTER = "x-ttca-cluster"
+"""Request header: the Envoy cluster that the route takes (`cluster_header`)."""
+
+DECISION_ID = "x-ttca-decision-id"
+"""Request header, logged by Envoy: joins the decision, its tries and its access-log entry."""
+
+ATTEMPT_LIMITS = "x-ttca-attempt"
+"""Request header: what the ATTEMPT filter must know of the plan, so that any replica can serve its stream."""
+
+RETRY = "x-ttca-retry"
+"""Response header set by the ATTEMPT filter: Envoy's router retries on the plan's next instance."""
+
+ERROR_REASON = "x-ttca-error-reason"
+"""Response header of an answer made by the service: machine-readable reason."""
+
+ROLE = "x-ttca-role"
+"""gRPC initial metadata of an ext_proc stream: which filter opened it."""
+
+ROLE_DECIDE = "decide"
+ROLE_ATTEMPT = "attempt"
+
+REQUEST_ID = "x-request-id"
+TRACEPARENT = "traceparent"
+CONTENT_LENGTH = "content-length"
+MODEL_HEADER = "x-ttca-model"
+"""Response header: the model that answered."""
+
+MAX_RETRIES = "x-envoy-max-retries"
+PER_TRY_TIMEOUT = "x-envoy-upstream-rq-per-try-timeout-ms"
+TIMEOUT = "x-envoy-upstream-rq-timeout-ms"
+HEDGE = "x-envoy-hedge-on-per-try-timeout"
+ATTEMPT_COUNT = "x-envoy-attempt-count"
+
+LB_NAMESPACE = "envoy.lb"
+SUBSET_NAMESPACE = "envoy.lb.subset_hint"
+DECISION_NAMESPACE = "ttca"
+"""Dynamic metadata written by DECIDE; the access log carries it back (keys: `protocol/decision_metadata.py`)."""
+
+USAGE_NAMESPACE = "ttca.usage"
+"""Dynamic metadata written by Envoy's json_to_metadata and sse_to_metadata: `prompt_tokens`, `completion_tokens`."""
+
+ATTRIBUTE_UPSTREAM_ADDRESS = "upstream.address"
+
+REQUEST_LOG = "ttca.request"
+"""Access-log stream with one entry per finished request."""
+
+ATTEMPT_LOG = "ttca.attempt"
+"""Access-log stream with one entry per finished upstream try."""
+
+UNION_CLUSTER = "fleet"
+"""The Envoy cluster that holds every instance and the ATTEMPT filter."""
+
+CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
+"""Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""

@@ -1,0 +1,1 @@
+"""The shell around the core: gRPC, HTTP, timers and files."""

@@ -1,0 +1,89 @@
+"""Follows the fleet file: a good edit is taken over whole, a bad one is refused whole and the old one kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from extproc.settings import Settings, SettingsError, load_settings
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+"""How often the file is looked at; a rename over it is seen as well as a write into it."""
+
+
+class FleetWatch:
+    """Polls the fleet file and applies what changed.
+
+    Args:
+        path: The fleet file.
+        settings: What was loaded at start.
+        static_changes: What differs between two settings that a running Envoy cannot take over, in readable lines.
+        apply: Takes over new settings; called on the event loop.
+        on_reload: Told of each edit: True when it was taken over.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        static_changes: Callable[[Settings, Settings], Sequence[str]],
+        apply: Callable[[Settings], None],
+        on_reload: Callable[[bool], None],
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._static_changes = static_changes
+        self._apply = apply
+        self._on_reload = on_reload
+        self._seen = self._identity()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    async def run(self) -> None:
+        """Follow the file until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Look at the file once and take over or refuse what changed since the last look."""
+        identity = self._identity()
+        if identity is None or identity == self._seen:
+            return
+        self._seen = identity
+        try:
+            fresh = load_settings(self._path)
+        except SettingsError as error:
+            self._refuse(str(error))
+            return
+        changes = self._static_changes(self._settings, fresh)
+        if changes:
+            self._refuse("\n".join([*changes, "These need `ttca render` and a restart of Envoy and the service."]))
+            return
+        try:
+            self._apply(fresh)
+        except OSError as error:
+            self._refuse(f"Envoy's endpoint files cannot be written: {error}")
+            return
+        self._settings = fresh
+        logger.info("edit of %s taken over", self._path)
+        self._on_reload(True)
+
+    def _refuse(self, problems: str) -> None:
+        logger.error("edit of %s refused, the fleet before it stays in force:\n%s", self._path, problems)
+        self._on_reload(False)
+
+    def _identity(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,66 @@
+"""gRPC health (grpc.health.v1) under the three names of the endpoint-picker protocol 004."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from extproc.server.servicer import SERVICE_NAME as EXT_PROC_SERVICE
+
+_LIVENESS = "liveness"
+_READINESS = ("", "readiness", EXT_PROC_SERVICE)
+_WATCH_SECONDS = 0.5
+
+
+class HealthService:
+    """Answers health checks; `liveness` holds as long as the process answers, the other names only while serving.
+
+    Attributes:
+        serving: Set by whoever starts and drains the service.
+    """
+
+    def __init__(self) -> None:
+        self.serving = False
+
+    def rpc_handler(self) -> grpc.GenericRpcHandler:
+        """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants."""
+        decode = health_pb2.HealthCheckRequest.FromString
+        encode = health_pb2.HealthCheckResponse.SerializeToString
+        return grpc.method_handlers_generic_handler(
+            "grpc.health.v1.Health",
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(self._check, decode, encode),
+                "Watch": grpc.unary_stream_rpc_method_handler(self._watch, decode, encode),
+            },
+        )
+
+    def _status(self, service: str) -> int | None:
+        if service == _LIVENESS or (service in _READINESS and self.serving):
+            return int(health_pb2.HealthCheckResponse.SERVING)
+        if service in _READINESS:
+            return int(health_pb2.HealthCheckResponse.NOT_SERVING)
+        return None
+
+    async def _check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        status = self._status(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service; see endpoint-picker protocol 004")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def _watch(
+        self, request: health_pb2.HealthCheckRequest, _context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        told: int | None = None
+        while True:
+            status = self._status(request.service)
+            if status is None:
+                status = int(health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+            if status != told:
+                told = status
+                yield health_pb2.HealthCheckResponse(status=status)
+            await asyncio.sleep(_WATCH_SECONDS)

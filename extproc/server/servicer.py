@@ -1,0 +1,224 @@
+"""The external-processing service on `grpc.aio`: introduces the exchanges to the router, and knows neither's business.
+
+A stream is answered and ended as soon as its job is done; Envoy goes on without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol, TypeAlias
+
+import grpc
+from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-stubs lacks EOF
+
+from extproc.decide.plan import Plan
+from extproc.errors import ProtocolError, RoutingError
+from extproc.facts.request import RequestFacts
+from extproc.protocol import names
+from extproc.protocol.attempt_exchange import AttemptExchange
+from extproc.protocol.exchange import DecideExchange
+from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.telemetry.records import DecideRecord, Listener, Stage
+from extproc.telemetry.trace_context import is_sampled
+
+logger = logging.getLogger(__name__)
+
+SERVICE_NAME = "envoy.service.ext_proc.v3.ExternalProcessor"
+
+OnStage: TypeAlias = Callable[[str], None]
+"""Hears the name of each stage of a decision as it ends."""
+
+_Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
+
+
+class ParseRequest(Protocol):
+    """Understands a request, or raises a `RoutingError`."""
+
+    def __call__(
+        self,
+        *,
+        method: str,
+        path: str,
+        content_type: str,
+        body: bytes,
+        request_id: str,
+        subset: frozenset[str] | None,
+        max_body_bytes: int,
+    ) -> RequestFacts:
+        """Return the request's facts."""
+
+
+@dataclass(slots=True)
+class _StageClock:
+    """Times stages that follow each other without a gap."""
+
+    clock_ns: Callable[[], int]
+    start_unix_ns: int
+    stages: list[Stage] = field(default_factory=list)
+
+    def __call__(self, name: str) -> None:
+        end_unix_ns = self.clock_ns()
+        self.stages.append(Stage(name, self.start_unix_ns, end_unix_ns))
+        self.start_unix_ns = end_unix_ns
+
+
+@dataclass(slots=True)
+class _Decision:
+    """What became of one DECIDE stream so far."""
+
+    traceparent: str
+    start_unix_ns: int
+    stages: _StageClock | None
+    facts: RequestFacts | None = None
+    plan: Plan | None = None
+    error: RoutingError | None = None
+
+    def begin_stages(self) -> OnStage:
+        """Return what hears the ends of stages; the first one starts now, when the last of the body is there."""
+        if self.stages is None:
+            return _untimed
+        self.stages.start_unix_ns = self.stages.clock_ns()
+        return self.stages
+
+
+class ExternalProcessor:
+    """Serves Envoy's DECIDE and ATTEMPT filters.
+
+    Args:
+        parse: Understands requests.
+        route: Decides; tells its second argument the name of each stage as it ends; raises a `RoutingError` where
+            nobody can or may serve.
+        abandon: Told of a plan whose answer could not be given to Envoy, so that nothing stays charged for it.
+        listener: Told of each answered request.
+        clock_ns: Nanoseconds since the epoch.
+        max_body_bytes: Largest request body that is understood.
+    """
+
+    def __init__(
+        self,
+        *,
+        parse: ParseRequest,
+        route: Callable[[RequestFacts, OnStage], Plan],
+        abandon: Callable[[Plan], None],
+        listener: Listener,
+        clock_ns: Callable[[], int],
+        max_body_bytes: int,
+    ) -> None:
+        self._parse = parse
+        self._route = route
+        self._abandon = abandon
+        self._listener = listener
+        self._clock_ns = clock_ns
+        self._max_body_bytes = max_body_bytes
+
+    def rpc_handler(self) -> grpc.GenericRpcHandler[wire.ProcessingRequest, wire.ProcessingResponse]:
+        """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants, under Envoy's name of the service."""
+        process = grpc.stream_stream_rpc_method_handler(
+            self.process, wire.ProcessingRequest.FromString, wire.ProcessingResponse.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Process": process})
+
+    async def process(self, _messages: AsyncIterator[wire.ProcessingRequest], context: _Context) -> None:
+        """Serve one stream in the role that the filter's initial metadata names; DECIDE where it names none.
+
+        Reads and writes through the context: that takes 5 % less CPU than iterating over the messages.
+
+        A message that cannot be and a mistake of ours both fail the stream, so that Envoy's `failure_mode_allow`
+        decides what becomes of the request.
+        """
+        metadata = dict(context.invocation_metadata() or ())
+        if metadata.get(names.ROLE) == names.ROLE_ATTEMPT:
+            await self._attempt(context)
+        else:
+            await self._decide(context, str(metadata.get(names.TRACEPARENT, "")))
+
+    async def _decide(self, context: _Context, traceparent: str) -> None:
+        exchange = DecideExchange(max_body_bytes=self._max_body_bytes)
+        start_unix_ns = self._clock_ns()
+        stages = _StageClock(self._clock_ns, start_unix_ns) if is_sampled(traceparent) else None
+        decision = _Decision(traceparent, start_unix_ns, stages)
+        is_answered = False
+        try:
+            while (message := await context.read()) is not EOF:
+                self._advance(exchange, message, decision)
+                for response in exchange.responses_to_send():
+                    await context.write(response)
+                if exchange.is_done:
+                    is_answered = True
+                    return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it fails this stream and no other
+            await _fail(context, error, exchange.request_id)
+        finally:
+            if is_answered:
+                self._tell(decision, exchange.request_id)
+            elif decision.plan is not None:
+                self._abandon(decision.plan)
+
+    def _advance(
+        self, exchange: DecideExchange, message: wire.ProcessingRequest, decision: _Decision
+    ) -> None:
+        """Feed one message; once the request is complete, answer it with a plan or a refusal."""
+        try:
+            for request in exchange.receive(message):
+                on_stage = decision.begin_stages()
+                decision.facts = self._parse(
+                    method=request.method,
+                    path=request.path,
+                    content_type=request.content_type,
+                    body=request.body,
+                    request_id=request.request_id,
+                    subset=request.subset,
+                    max_body_bytes=self._max_body_bytes,
+                )
+                on_stage("parse")
+                decision.plan = self._route(decision.facts, on_stage)
+                exchange.send(decision.plan, decision.facts)
+                on_stage("encode")
+        except RoutingError as error:
+            decision.error = error
+            exchange.reject(error)
+
+    def _tell(self, decision: _Decision, request_id: str) -> None:
+        self._listener.decided(
+            DecideRecord(
+                traceparent=decision.traceparent,
+                request_id=request_id,
+                start_unix_ns=decision.start_unix_ns,
+                end_unix_ns=self._clock_ns(),
+                facts=decision.facts,
+                plan=decision.plan,
+                error=decision.error,
+                stages=tuple(decision.stages.stages) if decision.stages else (),
+            )
+        )
+
+    async def _attempt(self, context: _Context) -> None:
+        exchange = AttemptExchange()
+        try:
+            while not exchange.is_done and (message := await context.read()) is not EOF:
+                exchange.receive(message)
+                for response in exchange.responses_to_send():
+                    await context.write(response)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it fails this stream and no other
+            await _fail(context, error, "")
+
+
+def _untimed(_name: str) -> None:
+    """Ignore the ends of stages, of requests whose trace nobody records."""
+
+
+async def _fail(context: _Context, error: Exception, request_id: str) -> NoReturn:
+    """Log the error without its text where that could quote a request, and end the stream with a status."""
+    if isinstance(error, ProtocolError):
+        logger.warning("request %s: unexpected message from Envoy: %s", request_id, error)
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+    logger.error(
+        "request %s: %s\n%s",
+        request_id,
+        type(error).__name__,
+        "".join(traceback.format_tb(error.__traceback__)),
+    )
+    await context.abort(grpc.StatusCode.INTERNAL, "the service failed to process this message")

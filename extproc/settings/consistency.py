@@ -1,0 +1,220 @@
+"""Rules that span several fields of the fleet file.
+
+They read the raw tree and skip what has the wrong type, so that they speak in the same run as the per-field errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from extproc.settings.address import SELF, canonical_ip_port, is_unix, split_host_port
+from extproc.settings.document import Path
+from extproc.settings.expectation import settings_schema
+from extproc.settings.schema import AUTO, RESERVED_CLUSTER_NAMES
+from extproc.settings.translate import Complaint, closest
+
+Tree = dict[str, Any]
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+
+
+def find_inconsistencies(tree: Tree) -> list[Complaint]:
+    """Apply every rule to the raw tree."""
+    rules = (_names, _references, _thresholds, _instances, _aliases, _ports, _timeouts)
+    return [complaint for rule in rules for complaint in rule(tree)]
+
+
+def _names(tree: Tree) -> Iterator[Complaint]:
+    """Names are unique within their list, and no cluster takes a name that Envoy's configuration uses itself."""
+    for section in ("pools", "clusters"):
+        seen: dict[str, int] = {}
+        for index, item in _mappings(tree, section):
+            name = item.get("name")
+            if not isinstance(name, str):
+                continue
+            if name in seen:
+                message = f"got {name!r}, the name of {section}[{seen[name]}] already, expected a unique name"
+                yield Complaint((section, index, "name"), message)
+            seen.setdefault(name, index)
+            if section == "clusters" and name in RESERVED_CLUSTER_NAMES:
+                message = f"got {name!r}, expected a name that Envoy's configuration does not use itself"
+                yield Complaint(
+                    (section, index, "name"), message, "reserved: " + ", ".join(RESERVED_CLUSTER_NAMES)
+                )
+
+
+def _references(tree: Tree) -> Iterator[Complaint]:
+    """Each cluster's pool exists, and each pool has a cluster."""
+    pools = {
+        item["name"]: index for index, item in _mappings(tree, "pools") if isinstance(item.get("name"), str)
+    }
+    used = set()
+    for index, cluster in _mappings(tree, "clusters"):
+        pool = cluster.get("pool")
+        if not isinstance(pool, str):
+            continue
+        used.add(pool)
+        if pools and pool not in pools:
+            message = f"got {pool!r}, expected the name of a pool"
+            yield Complaint(
+                ("clusters", index, "pool"),
+                message,
+                closest(pool, tuple(pools)) or "pools: " + ", ".join(pools),
+            )
+    for name, index in pools.items():
+        if name not in used and isinstance(tree.get("clusters"), list):
+            yield Complaint(
+                ("pools", index, "name"),
+                f"got {name!r}, a pool without clusters, expected at least one",
+                "give a cluster this pool, or remove the pool",
+            )
+
+
+def _thresholds(tree: Tree) -> Iterator[Complaint]:
+    """Thresholds ascend, and the last pool, and only it, has none."""
+    pools = list(_mappings(tree, "pools"))
+    below: int | None = None
+    for position, (index, pool) in enumerate(pools):
+        path: Path = ("pools", index, "threshold_tokens")
+        threshold = pool.get("threshold_tokens")
+        is_last = position == len(pools) - 1
+        if threshold is None:
+            if not is_last:
+                hint = "only the last pool is unbounded; order the pools from short to long"
+                yield Complaint(path, "got null, expected a number of tokens", hint)
+            continue
+        if is_last:
+            hint = "budgets above it would fit no pool; what an instance can hold is max_model_len"
+            yield Complaint(path, f"got {threshold!r} for the last pool, expected null", hint)
+        elif isinstance(threshold, int) and below is not None and threshold <= below:
+            hint = "order the pools from short to long"
+            yield Complaint(path, f"got {threshold}, expected more than {below}, the threshold before", hint)
+        if isinstance(threshold, int):
+            below = threshold
+
+
+def _instances(tree: Tree) -> Iterator[Complaint]:
+    """There is an instance, and no address is there twice."""
+    seen: dict[str, str] = {}
+    count = 0
+    for cluster_index, index, address in _addresses(tree):
+        count += 1
+        place = f"clusters[{cluster_index}].instances[{index}]"
+        if address in seen:
+            yield Complaint(
+                ("clusters", cluster_index, "instances", index),
+                f"got {address}, the address of {seen[address]} already, expected a unique address",
+                "one server serves one cluster; list it once",
+            )
+        seen.setdefault(address, place)
+    lists = [cluster.get("instances") for _, cluster in _mappings(tree, "clusters")]
+    if lists and not count and all(item == [] for item in lists):
+        yield Complaint(
+            ("clusters",), "got no instance in any cluster, expected at least one", "the fleet is empty"
+        )
+
+
+def _aliases(tree: Tree) -> Iterator[Complaint]:
+    """Aliases stand for models that exist, and hide none."""
+    models = {
+        cluster["model"]
+        for _, cluster in _mappings(tree, "clusters")
+        if isinstance(cluster.get("model"), str)
+    }
+    for index, cluster in _mappings(tree, "clusters"):
+        if cluster.get("model") == AUTO:
+            yield Complaint(
+                ("clusters", index, "model"),
+                f"got {AUTO!r}, the alias for every model, expected a model's own name",
+                "an alias may be one more --served-model-name of the server, but not its first",
+            )
+    aliases = tree.get("aliases")
+    if not isinstance(aliases, dict) or not models:
+        return
+    for alias, members in aliases.items():
+        if alias in models and alias != AUTO:
+            message = f"got {alias!r}, which is a model's own name, expected a new name"
+            yield Complaint(("aliases", alias), message, "requests for the model would reach other models")
+        for index, member in enumerate(members if isinstance(members, list) else ()):
+            if isinstance(member, str) and member not in models:
+                hint = closest(member, tuple(models)) or "models: " + ", ".join(sorted(models))
+                yield Complaint(
+                    ("aliases", alias, index), f"got {member!r}, expected the model of a cluster", hint
+                )
+
+
+def _ports(tree: Tree) -> Iterator[Complaint]:
+    """No two of our listeners, and no listener and instance, share an address."""
+    taken: dict[int, list[tuple[str, str]]] = {}
+    for path, text in _listeners(tree):
+        if is_unix(text):
+            continue
+        try:
+            host, port = split_host_port(canonical_ip_port(text))
+        except ValueError:
+            continue
+        for other_host, other in taken.get(port, ()):
+            if host == other_host or host in _WILDCARDS or other_host in _WILDCARDS:
+                yield Complaint(path, f"got {text}, taken by {other} already, expected a free port")
+                break
+        taken.setdefault(port, []).append((host, ".".join(str(part) for part in path[:2])))
+    for cluster_index, index, address in _addresses(tree):
+        host, port = split_host_port(address)
+        for other_host, other in taken.get(port, ()):
+            if host == other_host:
+                path = ("clusters", cluster_index, "instances", index)
+                yield Complaint(
+                    path, f"got {address}, taken by {other} already, expected a vLLM server's address"
+                )
+
+
+def _timeouts(tree: Tree) -> Iterator[Complaint]:
+    """One try fits into the whole, and one scrape into its interval."""
+    for section, part, whole in (
+        ("budgets", "per_try_timeout_seconds", "request_timeout_seconds"),
+        ("scrape", "timeout_seconds", "interval_seconds"),
+    ):
+        values = tree.get(section)
+        if not isinstance(values, dict):
+            continue
+        defaults = settings_schema()["$defs"][f"{'Budget' if section == 'budgets' else 'Scrape'}Settings"][
+            "properties"
+        ]
+        inner = values.get(part, defaults[part]["default"])
+        outer = values.get(whole, defaults[whole]["default"])
+        if isinstance(inner, int | float) and isinstance(outer, int | float) and inner > outer > 0:
+            named = part if part in values else whole
+            message = f"{part} is {inner:g} and {whole} is {outer:g}, expected {part} <= {whole}"
+            yield Complaint((section, named), message)
+
+
+def _mappings(tree: Tree, section: str) -> Iterator[tuple[int, Tree]]:
+    items = tree.get(section)
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _addresses(tree: Tree) -> Iterator[tuple[int, int, str]]:
+    """Go through the well-formed addresses of all instances: cluster's index, instance's index, address."""
+    for cluster_index, cluster in _mappings(tree, "clusters"):
+        instances = cluster.get("instances")
+        for index, item in enumerate(instances if isinstance(instances, list) else ()):
+            text = item.get("address") if isinstance(item, dict) else item
+            try:
+                address = canonical_ip_port(text) if isinstance(text, str) else None
+            except ValueError:
+                continue
+            if address is not None:
+                yield cluster_index, index, address
+
+
+def _listeners(tree: Tree) -> Iterator[tuple[Path, str]]:
+    definitions = settings_schema()["$defs"]
+    for section, model in (("gateway", "GatewaySettings"), ("service", "ServiceSettings")):
+        values = tree.get(section)
+        for field in ("listen", "admin"):
+            default = definitions[model]["properties"][field]["default"]
+            text = values.get(field, default) if isinstance(values, dict) else default
+            if isinstance(text, str) and text != SELF:
+                yield (section, field), text

@@ -1,0 +1,278 @@
+"""The fleet file as a tree of frozen models: every field with its unit, range and default.
+
+`docs/fleet-file.md` is written from these descriptions; `consistency` holds the rules that span several fields.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
+from extproc.settings.address import SELF, IpPort, ListenAddress, OtlpEndpoint
+
+AUTO = "auto"
+"""Alias for every model; there unless the file defines it otherwise."""
+
+RESERVED_CLUSTER_NAMES = ("fleet", "extproc", "otlp")
+"""Envoy clusters that the gateway makes itself."""
+
+_MIB = 1024 * 1024
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        json_schema_extra={"x-expected": "a name of 1 to 63 letters, digits, '.', '_' or '-'"},
+    ),
+]
+ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S+$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class PolicyName(StrEnum):
+    """How an instance is chosen among those that may serve."""
+
+    LEAST_WORK = "least_work"
+    SHORTEST_QUEUE = "shortest_queue"
+    ROUND_ROBIN = "round_robin"
+    RANDOM = "random"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GatewaySettings(_Section):
+    """Envoy."""
+
+    listen: IpPort = Field("127.0.0.1:10000", description="Where clients connect.")
+    admin: IpPort = Field(
+        "127.0.0.1:9901", description="Envoy's admin interface. Keep it off public networks."
+    )
+    endpoints_directory: str = Field(
+        "out/run/endpoints",
+        min_length=1,
+        description="Directory through which the service hands instances to Envoy (file-based EDS). "
+        "A relative path is relative to the directory that both are started in.",
+    )
+    max_body_bytes: int = Field(
+        16 * _MIB,
+        ge=64 * 1024,
+        le=256 * _MIB,
+        description="Largest request body, in bytes; a larger one gets 413. Also the largest plain (not streamed) "
+        "answer. 1M tokens are about 4 MB of English.",
+    )
+    concurrency: int = Field(2, ge=1, le=256, description="Envoy's worker threads (its `--concurrency`).")
+
+
+class ServiceSettings(_Section):
+    """The routing service."""
+
+    listen: ListenAddress = Field(
+        "127.0.0.1:50051", description="Where Envoy reaches the service by gRPC (ext_proc, access log, OTLP)."
+    )
+    admin: IpPort = Field(
+        "127.0.0.1:9090", description="The service's HTTP interface: health, metrics, traces."
+    )
+    state_file: str = Field(
+        "out/run/state.json",
+        min_length=1,
+        description="What was learned (bytes per token, output lengths); survives a restart. "
+        "A relative path is relative to the directory that the service is started in.",
+    )
+
+
+class TelemetrySettings(_Section):
+    """Traces."""
+
+    otlp_endpoint: OtlpEndpoint = Field(
+        SELF,
+        description="OTLP/gRPC receiver of spans. `self` is the service's own bounded in-memory one, which "
+        "`ttca traces` reads.",
+    )
+    sample_ratio: Share = Field(
+        1.0,
+        description="Share of traces to record, for requests that bring no `traceparent`; with one, the caller's "
+        "sampled flag decides.",
+    )
+    service_name: str = Field("ttca-gateway", min_length=1, description="`service.name` of Envoy's spans.")
+
+
+class PoolSettings(_Section):
+    """Clusters grouped by the context they are configured for."""
+
+    name: Name = Field(description="Name of the pool, unique.")
+    threshold_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Token budgets (prompt + output) up to this prefer the pool, in tokens. Ascending from pool to "
+        "pool; null for the last one, and only for it.",
+    )
+    spill_at: Positive = Field(
+        0.85,
+        description="Mean pressure ((running + waiting) / max_num_seqs) of the pool's instances from which on "
+        "requests go to another pool that can hold them.",
+    )
+
+
+class PriceSettings(_Section):
+    """Price in US dollars per million tokens."""
+
+    input: NotNegative = Field(description="US dollars per million prompt tokens.")
+    output: NotNegative = Field(description="US dollars per million output tokens.")
+
+
+class SpeedSettings(_Section):
+    """Iteration-time model of one instance: a decode step over n sequences takes W + H·n seconds."""
+
+    iteration_base_seconds: Positive = Field(
+        0.008, description="W, the fixed part of one iteration, in seconds."
+    )
+    iteration_per_sequence_seconds: NotNegative = Field(
+        0.00065, description="H, what each running sequence adds to an iteration, in seconds."
+    )
+    prefill_tokens_per_second: Positive = Field(
+        16_000.0, description="Prompt tokens that an otherwise idle instance prefills per second."
+    )
+
+
+class InstanceSettings(_Section):
+    """One vLLM server: `ip:port`, or a mapping when there is more to say."""
+
+    address: IpPort = Field(description="Address, unique in the fleet. Envoy's EDS takes no host names.")
+    draining: bool = Field(False, description="True: it finishes what it has and gets nothing new.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        return {"address": value} if isinstance(value, str) else value
+
+
+class ClusterSettings(_Section):
+    """The instances that serve one model in one configuration."""
+
+    name: Name = Field(description="Name, unique; also the name of the Envoy cluster.")
+    model: ModelName = Field(description="Model name that the instances serve first (`--served-model-name`).")
+    pool: Name = Field(description="Name of the pool that the cluster belongs to.")
+    max_model_len: int = Field(
+        ge=1, description="Most tokens (prompt + output) of one sequence: vLLM's `--max-model-len`."
+    )
+    max_num_seqs: int = Field(
+        ge=1, description="Most sequences that one instance runs at once: vLLM's `--max-num-seqs`."
+    )
+    price_usd_per_mtok: PriceSettings = Field(description="Price in US dollars per million tokens.")
+    speed: SpeedSettings = Field(
+        default_factory=SpeedSettings, description="How fast one instance is, before anything was measured."
+    )
+    instances: tuple[InstanceSettings, ...] = Field(
+        strict=False, description="The instances. May be edited while everything runs."
+    )
+
+
+class PolicySettings(_Section):
+    """The choice of an instance."""
+
+    name: PolicyName = Field(
+        PolicyName.LEAST_WORK,
+        strict=False,
+        description="`least_work`: the least predicted work, dead-reckoned between scrapes; "
+        "`shortest_queue`: the fewest requests in flight; `round_robin`, `random`: baselines.",
+    )
+
+
+class BudgetSettings(_Section):
+    """What one request may take."""
+
+    request_timeout_seconds: Positive = Field(
+        300.0, description="For a whole request, retries included, in seconds."
+    )
+    per_try_timeout_seconds: Positive | None = Field(
+        None,
+        description="For one try until its answer is complete, in seconds; null: only the whole is bounded. "
+        "It ends streams too, so leave room for the longest one.",
+    )
+    max_attempts: int = Field(3, ge=1, le=10, description="Most tries of one request, the first included.")
+    retry_budget_percent: float = Field(
+        20.0, ge=0, le=100, description="Retries at once, as a percentage of a cluster's requests in flight."
+    )
+    min_retry_concurrency: int = Field(
+        3, ge=0, description="Retries at once that are always allowed, however idle the cluster."
+    )
+    output_quantile: float = Field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="Quantile of the learned output length to provide for when the client names no limit.",
+    )
+    max_output_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Most output tokens to provide for when the client names no limit; null: no bound but the "
+        "instance's `max_model_len`.",
+    )
+
+
+class ScrapeSettings(_Section):
+    """Reading each instance's `/metrics`."""
+
+    interval_seconds: Positive = Field(
+        1.0, description="Time between two scrapes of an instance, in seconds."
+    )
+    timeout_seconds: Positive = Field(0.8, description="For one scrape, in seconds; at most the interval.")
+    jitter: Share = Field(0.2, description="Share of the interval by which a scrape is moved at random.")
+
+
+class Settings(_Section):
+    """Everything that an operator decides, as the fleet file states it."""
+
+    version: Literal[1] = Field(description="Version of the file's format.")
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings, description="Envoy.")
+    service: ServiceSettings = Field(default_factory=ServiceSettings, description="The routing service.")
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Traces.")
+    pools: tuple[PoolSettings, ...] = Field(
+        strict=False, min_length=1, description="Pools, ascending by threshold; the last is unbounded."
+    )
+    clusters: tuple[ClusterSettings, ...] = Field(strict=False, min_length=1, description="Clusters.")
+    aliases: dict[ModelName, Annotated[tuple[ModelName, ...], Field(strict=False, min_length=1)]] = Field(
+        default_factory=dict,
+        description="Names that clients may ask for, and the models each stands for. `auto` stands for all models "
+        "unless it is defined here.",
+    )
+    policy: PolicySettings = Field(default_factory=PolicySettings, description="The choice of an instance.")
+    budgets: BudgetSettings = Field(default_factory=BudgetSettings, description="What one request may take.")
+    scrape: ScrapeSettings = Field(default_factory=ScrapeSettings, description="Reading `/metrics`.")
+
+    def fleet(self) -> Fleet:
+        """Hand the fleet to the core, `auto` included among the aliases."""
+        models = tuple(dict.fromkeys(cluster.model for cluster in self.clusters))
+        return Fleet(
+            clusters=tuple(_cluster(cluster) for cluster in self.clusters),
+            pools=tuple(
+                Pool(name=pool.name, threshold_tokens=pool.threshold_tokens, spill_at=pool.spill_at)
+                for pool in self.pools
+            ),
+            aliases={AUTO: models} | self.aliases,
+        )
+
+
+def _cluster(settings: ClusterSettings) -> Cluster:
+    price, speed = settings.price_usd_per_mtok, settings.speed
+    return Cluster(
+        name=settings.name,
+        model=settings.model,
+        pool=settings.pool,
+        max_model_len=settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs,
+        price=Price(input_usd_per_mtok=price.input, output_usd_per_mtok=price.output),
+        speed=Speed(
+            iteration_base_seconds=speed.iteration_base_seconds,
+            iteration_per_sequence_seconds=speed.iteration_per_sequence_seconds,
+            prefill_tokens_per_second=speed.prefill_tokens_per_second,
+        ),
+        instances=tuple(
+            Instance(address=item.address, draining=item.draining) for item in settings.instances
+        ),
+    )

@@ -1,0 +1,88 @@
+"""pydantic's errors in the words of the fleet file: `got -1, expected an integer >= 1`."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from extproc.settings.document import Path
+from extproc.settings.expectation import Expectation, expectation_at
+
+_LONGEST_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A mistake at a place in the tree, not yet placed in the text."""
+
+    path: Path
+    message: str
+    hint: str = ""
+
+
+def complaints_of(error: ValidationError) -> list[Complaint]:
+    """Translate every error that pydantic found."""
+    return [_complaint(detail) for detail in error.errors(include_url=False)]
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 - whatever the file holds
+    """Write a value for a message, cut to a readable length."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list" if value else "an empty list"
+        case _:
+            text = repr(value)
+            return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
+def closest(word: str, known: tuple[str, ...]) -> str:
+    """Ask `did you mean …?`; empty when nothing is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def _complaint(detail: ErrorDetails) -> Complaint:
+    path = _path(detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(path)
+    expected = expectation_at(path) or Expectation("a valid value")
+    if kind == "missing":
+        return Complaint(path, f"missing, expected {expected.words}", expected.description)
+    if path and path[0] == "version":
+        return Complaint(
+            path, f"got {shown(detail['input'])}, expected 1", "this program reads version 1 only"
+        )
+    if kind in ("model_type", "model_attributes_type", "dict_type") and isinstance(
+        detail["input"], type(None)
+    ):
+        hint = "remove the key to take every default, or indent the section's keys below it"
+        return Complaint(path, f"got nothing, expected {expected.words}", hint)
+    reason = detail.get("ctx", {}).get("error")
+    why = f" ({reason})" if kind == "value_error" and reason is not None else ""
+    return Complaint(
+        path, f"got {shown(detail['input'])}{why}, expected {expected.words}", expected.description
+    )
+
+
+def _path(location: tuple[int | str, ...]) -> Path:
+    """Drop the steps that pydantic adds and the file does not have: `[key]` of a mapping's bad key."""
+    return tuple(part for part in location if part != "[key]")
+
+
+def _unknown_key(path: Path) -> Complaint:
+    parent = expectation_at(path[:-1])
+    known = parent.keys if parent is not None else ()
+    key = str(path[-1])
+    hint = closest(key, known) or ("known keys: " + ", ".join(known) if known else "")
+    return Complaint(path, "unknown key", hint)

@@ -1,0 +1,1 @@
+"""Open-loop load, simulated vLLM servers and reports, for measuring the router."""

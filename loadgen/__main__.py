@@ -1,0 +1,224 @@
+"""Command line of the load generator: `python -m loadgen --help`. Each command imports what it needs itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+if TYPE_CHECKING:  # `--help` must not wait for pydantic
+    from extproc.settings import Settings
+    from loadgen.vllm_server import Instance
+
+app = typer.Typer(
+    help="Load for the router: recorded or generated traffic, simulated vLLM servers, reports.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+FAILED = 1
+MISUSED = 2
+
+
+Process = Literal["trace", "poisson", "gamma", "square", "constant"]
+"""How requests arrive; `trace` is the workload's own way."""
+
+
+@app.command()
+def run(  # noqa: PLR0917 -- one parameter per option
+    target: Annotated[
+        str, typer.Option(help="Where requests go, e.g. Envoy's listener.")
+    ] = "http://127.0.0.1:10000",
+    workload: Annotated[str, typer.Option(help="Name of a workload; `workloads` lists them.")] = "azure_conv",
+    requests: Annotated[int | None, typer.Option(min=1, help="Stop after this many [default: 500].")] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after this many seconds of arrivals.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="Time compression; 2 = twice the workload's rate.")] = 1.0,
+    arrivals: Annotated[Process, typer.Option(help="The workload's own arrivals, or a process.")] = "trace",
+    rate: Annotated[
+        float | None, typer.Option(help="Requests/s of a process [default: the workload's, scaled].")
+    ] = None,
+    burst_cv: Annotated[float, typer.Option(help="gamma: coefficient of variation of the gaps.")] = 3.0,
+    square_ratio: Annotated[float, typer.Option(help="square: high rate over low rate.")] = 4.0,
+    square_period: Annotated[
+        float, typer.Option(help="square: seconds of one high and one low phase.")
+    ] = 20.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same run.")] = 1,
+    stream_share: Annotated[float, typer.Option(min=0, max=1, help="Share of streamed requests.")] = 0.5,
+    usage_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of streams that ask for usage.")
+    ] = 1.0,
+    completions_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share sent to /v1/completions.")
+    ] = 0.1,
+    max_tokens_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that limits its output.")
+    ] = 0.5,
+    auto_share: Annotated[float, typer.Option(min=0, max=1, help="Share that asks for model `auto`.")] = 1.0,
+    models: Annotated[str, typer.Option(help="Other model names, with commas [default: of --fleet].")] = "",
+    fleet: Annotated[
+        Path | None, typer.Option(help="Fleet file: model names, and pools in the report.")
+    ] = None,
+    max_prompt_tokens: Annotated[int | None, typer.Option(min=1, help="Clip longer prompts.")] = None,
+    max_output_tokens: Annotated[int | None, typer.Option(min=1, help="Clip longer answers.")] = None,
+    sim_hints: Annotated[bool, typer.Option(help="Tell simulated servers how much to answer.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds per request.")] = 300.0,
+    out: Annotated[Path | None, typer.Option(help="Write the summary here, as JSON.")] = None,
+) -> None:
+    """Replay a workload against a server and report what its users would have felt."""
+    import os
+
+    from rich.console import Console
+
+    from loadgen.client import TargetUnreachableError
+    from loadgen.replay import RunOptions, run_workload, write_summary
+    from loadgen.report import print_table
+    from loadgen.workload.requests import RequestMix
+
+    console = Console()
+    try:
+        names, pools = _fleet_names(fleet)
+        options = RunOptions(
+            target=target,
+            workload=workload,
+            requests=requests,
+            duration_seconds=duration,
+            rate_scale=rate_scale,
+            process=arrivals,
+            rate=rate,
+            burst_variation=burst_cv,
+            square_ratio=square_ratio,
+            square_period_seconds=square_period,
+            seed=seed,
+            timeout_seconds=timeout,
+            pools=pools,
+            mix=RequestMix(
+                stream_share=stream_share,
+                usage_share=usage_share,
+                completions_share=completions_share,
+                max_tokens_share=max_tokens_share,
+                auto_share=auto_share,
+                models=tuple(name.strip() for name in models.split(",") if name.strip()) or names,
+                max_prompt_tokens=max_prompt_tokens,
+                max_output_tokens=max_output_tokens,
+                sends_hints=sim_hints,
+            ),
+        )
+        summary = run_workload(options, os.environ, console)
+    except (ValueError, FileNotFoundError) as error:
+        _stop(str(error), MISUSED)
+    except TargetUnreachableError as error:
+        _stop(str(error), FAILED)
+    print_table(summary, console)
+    if out is not None:
+        write_summary(summary, out)
+
+
+@app.command("fleet")
+def serve(
+    fleet: Annotated[Path, typer.Option(help="Fleet file.")] = Path("envoy/fleet.yaml"),
+    time_scale: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated answers.")] = 1,
+    host: Annotated[str | None, typer.Option(help="Listen here instead of on the file's addresses.")] = None,
+    admin: Annotated[bool, typer.Option(help="Serve the fault switches, to this machine only.")] = True,
+) -> None:
+    """Start a simulated vLLM server for every instance of a fleet file, until interrupted."""
+    from loadgen.simulated_fleet import instance_specs
+    from loadgen.vllm_server import run as run_servers
+
+    settings = _load_fleet(fleet)
+    try:
+        specs = instance_specs(settings.fleet(), time_scale=time_scale, seed=seed)
+        run_servers(specs, admin=admin, host=host, on_ready=_announce)
+    except ValueError as error:
+        _stop(str(error), MISUSED)
+    except OSError as error:
+        _stop(f"cannot start the fleet: {error}", FAILED)
+
+
+@app.command()
+def workloads(
+    seed: Annotated[int, typer.Option(help="Seed of generated ones.")] = 1,
+) -> None:
+    """List the workloads with their statistics, and whether each is recorded or generated here."""
+    import os
+
+    from rich.console import Console
+
+    from loadgen.data import data_folder
+    from loadgen.workload.listing import print_workloads
+
+    try:
+        print_workloads(Console(), folder=data_folder(os.environ), seed=seed)
+    except FileNotFoundError as error:
+        _stop(str(error), MISUSED)
+
+
+@app.command()
+def demo(
+    fleet: Annotated[Path, typer.Option(help="Fleet file to bring up.")] = Path("envoy/fleet.yaml"),
+    out: Annotated[Path, typer.Option(help="Folder for the summary, logs and rendered files.")] = Path("out/demo"),
+    seed: Annotated[int, typer.Option(help="Same seed, same traffic.")] = 1,
+) -> None:
+    """Run Envoy, the service and a simulated fleet, replay traffic through them, and show what happened."""
+    import asyncio
+    import os
+
+    from rich.console import Console
+
+    from loadgen.demo.run import run_demo
+    from loadgen.demo.show import demo_summary, problems, show
+    from loadgen.replay import write_summary
+    from loadgen.stack.failure import StackError
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=100)
+    try:
+        result = asyncio.run(run_demo(fleet, out, seed=seed, environ=os.environ, console=console))
+    except (StackError, FileNotFoundError) as error:
+        _stop(str(error), FAILED)
+    write_summary(demo_summary(result), out / "summary.json")
+    show(result, console)
+    found = problems(result)
+    console.print(f"figures: {out}/summary.json", highlight=False)
+    if found:
+        _stop("; ".join(found), FAILED)
+
+
+def _announce(instances: Sequence[Instance]) -> None:
+    for instance in instances:
+        spec = instance.spec
+        typer.echo(
+            f"{spec.address}  {spec.model}  {spec.max_model_len} tokens, {spec.max_num_seqs} sequences"
+        )
+
+
+def _load_fleet(path: Path) -> Settings:
+    from extproc.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(path)
+    except SettingsError as error:
+        _stop(str(error), MISUSED)
+
+
+def _fleet_names(path: Path | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Model names and the pool of each instance, of a fleet file; both empty without one."""
+    if path is None:
+        return (), {}
+    clusters = _load_fleet(path).fleet().clusters
+    models = tuple(dict.fromkeys(cluster.model for cluster in clusters))
+    pools = {instance.address: cluster.pool for cluster in clusters for instance in cluster.instances}
+    return models, pools
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,206 @@
+"""Starts everything, replays traffic with a fault in the middle, collects what each part saw, and stops everything."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import yaml
+from rich.console import Console
+
+from extproc.telemetry.trace_tree import TracesPayload
+from loadgen.client import RequestRecord, run_load
+from loadgen.replay import RunDisplay, RunOptions, plan_run
+from loadgen.report import Summary, summarize
+from loadgen.schedule import ScheduledRequest
+from loadgen.stack.failure import StackError
+from loadgen.stack.local import LocalStack
+from loadgen.stack.ports import busy_addresses, with_free_ports
+from loadgen.workload.requests import RequestMix
+
+CHAT_REQUESTS = 340
+LONG_REQUESTS = 40
+RATE_SCALE = 2.0
+"""The chat hour arrives twice as fast as it did: some 11 requests a second."""
+
+LONGEST_PROMPT_TOKENS = 60_000
+FAULT_AFTER_SECONDS = 8.0
+FAULT_SECONDS = 6.0
+SETTLE_SECONDS = 20.0
+"""How long to wait for Envoy's last log entries and spans."""
+
+MOST_TRACES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """What was seen.
+
+    Attributes:
+        workloads: The lines that say where the requests come from.
+        summary: The client's side.
+        traces: The service's side, every trace.
+        faulty: Instance that failed half of its requests for a while.
+        load: The service's load book at the end.
+        counters: Some of Envoy's counters.
+    """
+
+    workloads: tuple[str, ...]
+    summary: Summary
+    traces: TracesPayload
+    faulty: str
+    load: dict[str, Any]
+    counters: dict[str, int]
+
+
+async def run_demo(
+    fleet_file: Path, run_dir: Path, *, seed: int, environ: Mapping[str, str], console: Console
+) -> DemoResult:
+    """Run the demo.
+
+    Raises:
+        StackError: A part of the system did not start; the message says which and why.
+        FileNotFoundError: The data folder was named but is not there.
+    """
+    fleet = _fleet_document(fleet_file, console)
+    with console.status("starting Envoy, the service and the simulated fleet"):
+        stack = await LocalStack(run_dir, fleet).__aenter__()
+    try:
+        instances = len(stack.addresses)
+        console.print(
+            f"Envoy on {stack.settings.gateway.listen}, the service on {stack.settings.service.listen}, "
+            f"{instances} simulated vLLM servers; logs in {run_dir}/",
+            highlight=False,
+        )
+        return await _exercise(stack, seed, environ, console)
+    finally:
+        with console.status("stopping everything"):
+            await stack.__aexit__(None, None, None)
+
+
+def _fleet_document(fleet_file: Path, console: Console) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(fleet_file.read_text())
+    busy = busy_addresses(document)
+    if busy:
+        console.print(f"{busy[0]} is in use on this machine, so the demo takes free ports", highlight=False)
+        with_free_ports(document)
+    return document
+
+
+async def _exercise(
+    stack: LocalStack, seed: int, environ: Mapping[str, str], console: Console
+) -> DemoResult:
+    models = tuple(dict.fromkeys(cluster.model for cluster in stack.settings.clusters))
+    chat = _options(stack, "azure_conv", CHAT_REQUESTS, seed, models)
+    plans = [plan_run(chat, environ)]
+    span = plans[0].schedule[-1].start_seconds
+    rate = LONG_REQUESTS / span
+    plans.append(plan_run(_options(stack, "mooncake_conversation", LONG_REQUESTS, seed, models, rate), environ))
+    schedule: list[ScheduledRequest] = list(
+        heapq.merge(*(plan.schedule for plan in plans), key=lambda request: request.start_seconds)
+    )
+    faulty = stack.addresses[0]
+    console.print(
+        f"{len(schedule)} requests within {span:.0f} s; {faulty} answers half of its requests with 503 "
+        f"from second {FAULT_AFTER_SECONDS:.0f} to {FAULT_AFTER_SECONDS + FAULT_SECONDS:.0f}",
+        highlight=False,
+    )
+    display = RunDisplay(console, len(schedule))
+    with display.shown():
+        fault = asyncio.create_task(_disturb(faulty))
+        records = await run_load(
+            schedule, stack.gateway_url, timeout_seconds=120, on_progress=display.update
+        )
+        await fault
+    lines = tuple(plan.workload for plan in plans)
+    pools = {i.address: c.pool for c in stack.settings.clusters for i in c.instances}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        with console.status("collecting traces"):
+            traces = await _settled_traces(session, stack, records)
+        return DemoResult(
+            workloads=lines,
+            summary=summarize(
+                records,
+                workload=" and ".join(lines),
+                arrivals=f"the chat trace's own arrivals at {RATE_SCALE:g} times their rate",
+                seed=seed,
+                target=stack.gateway_url,
+                pools=pools,
+                clipped_prompts=sum(plan.clipped_prompts for plan in plans),
+            ),
+            traces=traces,
+            faulty=faulty,
+            load=await _json(session, f"{stack.service_admin_url}/fleet"),
+            counters=await _counters(session, stack),
+        )
+
+
+def _options(
+    stack: LocalStack,
+    workload: str,
+    requests: int,
+    seed: int,
+    models: tuple[str, ...],
+    rate: float | None = None,
+) -> RunOptions:
+    return RunOptions(
+        target=stack.gateway_url,
+        workload=workload,
+        requests=requests,
+        rate_scale=RATE_SCALE,
+        process="trace" if rate is None else "poisson",
+        rate=rate,
+        seed=seed,
+        mix=RequestMix(auto_share=0.8, models=models, max_prompt_tokens=LONGEST_PROMPT_TOKENS),
+    )
+
+
+async def _disturb(address: str) -> None:
+    """Make one instance fail half of its requests for a while."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        await asyncio.sleep(FAULT_AFTER_SECONDS)
+        for rate in (0.5, 0.0):
+            async with session.post(
+                f"http://{address}/admin/config", json={"error_rate": rate, "error_status": 503}
+            ) as response:
+                response.raise_for_status()
+            if rate:
+                await asyncio.sleep(FAULT_SECONDS)
+
+
+async def _settled_traces(
+    session: aiohttp.ClientSession, stack: LocalStack, records: list[RequestRecord]
+) -> TracesPayload:
+    """Wait until every request's trace is whole, or the time is up: Envoy sends its spans in batches."""
+    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while True:
+        payload: TracesPayload = await _json(session, f"{stack.service_admin_url}/traces?last={MOST_TRACES}")
+        summary = payload["summary"]
+        done = summary["joined"] >= len(records) and summary["joined"] == summary["total"]
+        if done or asyncio.get_running_loop().time() > deadline:
+            return payload
+        await asyncio.sleep(0.5)
+
+
+async def _counters(session: aiohttp.ClientSession, stack: LocalStack) -> dict[str, int]:
+    wanted = ("upstream_rq_retry", "upstream_rq_retry_success", "rejected_header_mutations", "failure_mode_allowed")
+    totals = dict.fromkeys(wanted, 0)
+    async with session.get(f"{stack.envoy_admin_url}/stats?format=json&filter=retry|ext_proc") as response:
+        for entry in orjson.loads(await response.read())["stats"]:
+            name = entry.get("name", "").rpartition(".")[2]
+            if name in totals and isinstance(entry.get("value"), int):
+                totals[name] += entry["value"]
+    return totals
+
+
+async def _json(session: aiohttp.ClientSession, url: str) -> Any:
+    async with session.get(url) as response:
+        if response.status != 200:
+            raise StackError(f"{url} answered {response.status}")
+        return orjson.loads(await response.read())

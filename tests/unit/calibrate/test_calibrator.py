@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extproc.calibrate.calibrator import Calibrator
+from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
+from extproc.facts.request import Api
+from extproc.facts.text import Category, TextProfile
+
+TEXT = TextProfile(((next(iter(Category)), 400),))
+
+
+class Heard:
+    """Stands in for both estimators and writes down what it is taught."""
+
+    def __init__(self) -> None:
+        self.prompts: list[dict[str, Any]] = []
+        self.outputs: list[tuple[Any, ...]] = []
+
+    def learn(self, *args: Any, **values: Any) -> None:
+        if args:
+            self.outputs.append((*args, values))
+        else:
+            self.prompts.append(values)
+
+
+def an_outcome(*, usage: Usage | None, status: int = 200, decided: bool = True, **decision: Any) -> Outcome:
+    record = DecisionRecord(
+        **{
+            "decision_id": "d",
+            "api": Api.CHAT_COMPLETIONS,
+            "model": "m",
+            "pool": "short",
+            "cluster": "m-short",
+            "prompt_tokens": 100,
+            "prompt_tokens_upper": 120,
+            "output_tokens": 50,
+            "output_is_given": True,
+            "text": TEXT,
+            "prompt_token_ids": 0,
+            "messages": 1,
+            "images": 0,
+            "choices": 1,
+            **decision,
+        }
+    )
+    return Outcome(
+        request_id="r",
+        traceparent="",
+        started_unix_seconds=0.0,
+        decision=record if decided else None,
+        served_address="10.0.0.1:1",
+        attempts=1,
+        status=status,
+        flags=(),
+        usage=usage,
+        ttft_seconds=0.1,
+        e2e_seconds=1.0,
+    )
+
+
+def taught(outcome: Outcome) -> Heard:
+    heard = Heard()
+    estimator: Any = heard
+    Calibrator(estimator, estimator).learn(outcome)
+    return heard
+
+
+def test_usage_teaches_both_estimators() -> None:
+    """The counts go to the prompt and the output estimator, with what the decision knew of the request."""
+    heard = taught(an_outcome(usage=Usage(prompt_tokens=110, completion_tokens=30)))
+
+    expected = {
+        "model": "m",
+        "text": TEXT,
+        "prompt_token_ids": 0,
+        "messages": 1,
+        "images": 0,
+        "prompt_tokens": 110,
+    }
+    assert [expected] == heard.prompts
+    assert [("m", TEXT, 30, {"was_cut": False})] == heard.outputs
+
+
+def test_an_answer_that_fills_its_limit_was_cut() -> None:
+    """As many tokens as the client allowed are only a lower bound of what the model would have said."""
+    heard = taught(an_outcome(usage=Usage(prompt_tokens=None, completion_tokens=50)))
+
+    assert [("m", TEXT, 50, {"was_cut": True})] == heard.outputs
+    assert heard.prompts == []
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        an_outcome(usage=None),
+        an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), status=500),
+        an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), decided=False),
+        an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), model=""),
+    ],
+    ids=["no usage", "failed", "not decided", "passed through"],
+)
+def test_what_is_unknown_teaches_nothing(outcome: Outcome) -> None:
+    """Missing usage is not zero usage, and a failure or somebody else's decision says nothing about a model."""
+    heard = taught(outcome)
+
+    assert ([], []) == (heard.prompts, heard.outputs)
+
+
+def test_several_choices_teach_no_length() -> None:
+    """The completion tokens of several answers are one sum, not the length of one."""
+    heard = taught(an_outcome(usage=Usage(prompt_tokens=110, completion_tokens=90), choices=3))
+
+    assert heard.outputs == []
+    assert len(heard.prompts) == 1

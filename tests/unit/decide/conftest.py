@@ -1,0 +1,62 @@
+"""Builders for decisions: a snapshot of a fleet with given loads, and a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from extproc.decide.order import Policy
+from extproc.decide.plan import TokenBudget
+from extproc.decide.planner import PlanPolicy
+from extproc.fleet.load import LoadBook
+from extproc.fleet.snapshot import FleetSnapshot
+from extproc.fleet.topology import Fleet
+
+
+@pytest.fixture
+def make_snapshot() -> Callable[..., FleetSnapshot]:
+    """A snapshot of an idle fleet, with any of its arrays replaced."""
+
+    def make(fleet: Fleet, **arrays: Any) -> FleetSnapshot:
+        idle = LoadBook(fleet).snapshot(0.0)
+        return replace(
+            idle, **{k: np.array(v, dtype=getattr(idle, k).dtype) for k, v in arrays.items()}
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_budget() -> Callable[..., TokenBudget]:
+    """A budget of the given total whose output the client stated, unless said otherwise."""
+
+    def make(prompt: int, output: int = 100, *, upper: int | None = None, given: bool = True) -> TokenBudget:
+        return TokenBudget(
+            prompt_tokens=prompt,
+            prompt_tokens_upper=prompt if upper is None else upper,
+            output_tokens=output,
+            output_is_given=given,
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_policy() -> Callable[..., PlanPolicy]:
+    """Least work, at most three attempts."""
+
+    def make(**changes: Any) -> PlanPolicy:
+        values: dict[str, Any] = {
+            "policy": Policy.LEAST_WORK,
+            "max_attempts": 3,
+            "request_timeout_seconds": 60.0,
+            "per_try_timeout_seconds": None,
+            "union_cluster": "fleet",
+        }
+        return PlanPolicy(**{**values, **changes})
+
+    return make

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from extproc.decide.eligible import eligible
+from extproc.decide.order import Policy
+from extproc.decide.plan import Plan, TokenBudget
+from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
+from extproc.errors import BadRequestError
+from extproc.facts.request import Api, RequestFacts
+from extproc.fleet.snapshot import FleetSnapshot
+from extproc.fleet.topology import Cluster, Fleet, Instance
+
+
+@pytest.fixture
+def plan(
+    make_facts: Callable[..., RequestFacts], make_policy: Callable[..., PlanPolicy]
+) -> Callable[..., Plan]:
+    """Plan a request of a given budget on a given snapshot."""
+
+    def plan(snapshot: FleetSnapshot, budget: TokenBudget, *, model: str = "auto", **policy: Any) -> Plan:
+        facts = make_facts(model=model)
+        return plan_request(
+            facts,
+            budget,
+            eligible(facts, snapshot),
+            snapshot,
+            make_policy(**policy),
+            np.random.default_rng(1),
+            "decision-1",
+        )
+
+    return plan
+
+
+def test_a_small_request_stays_in_its_cluster(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """Two instances suffice to fail over, so the plan takes Envoy's plain cluster."""
+    snapshot = make_snapshot(make_fleet(), sequences=[3, 1, 0, 0])
+    result = plan(snapshot, make_budget(200))
+
+    assert [snapshot.table.addresses[1], snapshot.table.addresses[0]] == [a.address for a in result.attempts]
+    assert ("a-short", 1, "short", "a", ()) == (
+        result.route_cluster,
+        result.max_retries,
+        result.pool,
+        result.model,
+        result.overflow_addresses,
+    )
+
+
+def test_a_concrete_model_is_not_rewritten(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """The body already names the model that serves."""
+    assert plan(make_snapshot(make_fleet()), make_budget(200), model="a").model is None
+
+
+def test_a_doubtful_prompt_has_a_roomier_instance_second(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """A prompt that could be twice its estimate provides for the rejection: short, long, short; long never overflows."""
+    snapshot = make_snapshot(make_fleet())
+    addresses = snapshot.table.addresses
+    result = plan(snapshot, make_budget(5000))
+
+    assert [addresses[0], addresses[2], addresses[1]] == [a.address for a in result.attempts]
+    assert ("fleet", (addresses[0],)) == (result.route_cluster, result.overflow_addresses)
+
+
+def test_a_single_instance_fails_over_to_the_other_pool(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """A pool with one instance of the model borrows the other pool's for its retries, by way of the union cluster."""
+    fleet = make_fleet(
+        make_cluster("a-short", instances=(Instance(address="10.0.0.1:1"),)),
+        make_cluster("a-long", pool="long", max_model_len=65536, instances=(Instance(address="10.0.0.1:2"),)),
+    )
+    result = plan(make_snapshot(fleet), make_budget(200))
+
+    assert ["10.0.0.1:1", "10.0.0.1:2"] == [a.address for a in result.attempts]
+    assert ("fleet", ()) == (result.route_cluster, result.overflow_addresses)
+
+
+def test_retries_keep_to_the_model_of_the_first_attempt(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """The body can name one model only, so no attempt of the plan serves another."""
+    fleet = make_fleet(make_cluster("a-short"), make_cluster("b-short", model="b"))
+    result = plan(make_snapshot(fleet, sequences=[1, 3, 0, 2]), make_budget(200))
+
+    assert ["b", "b"] == [a.model for a in result.attempts]
+    assert result.model == "b"
+
+
+def test_a_passed_through_request_may_go_anywhere(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_facts: Callable[..., RequestFacts],
+    make_policy: Callable[..., PlanPolicy],
+) -> None:
+    """It has no budget and no pool, keeps its body, and prefers whoever has least to do."""
+    snapshot = make_snapshot(make_fleet(), sequences=[5, 5, 0, 5])
+    facts = make_facts(api=Api.OTHER, model=None)
+    result = plan_passthrough(
+        facts, eligible(facts, snapshot), snapshot, make_policy(), np.random.default_rng(1), "d"
+    )
+
+    assert snapshot.table.addresses[2] == result.attempts[0].address
+    assert (None, None, "", "passthrough:other") == (result.budget, result.model, result.pool, result.reason)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    prompt=st.integers(0, 80_000),
+    output=st.integers(0, 20_000),
+    given_output=st.booleans(),
+    max_attempts=st.integers(1, 5),
+    policy=st.sampled_from(list(Policy)),
+    sequences=st.lists(st.integers(0, 12), min_size=6, max_size=6),
+    usable=st.lists(st.booleans(), min_size=6, max_size=6).filter(lambda u: u[2] or u[3]),
+    suspect=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+def test_every_plan_is_sound(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    plan: Callable[..., Plan],
+    prompt: int,
+    output: int,
+    given_output: bool,
+    max_attempts: int,
+    policy: Policy,
+    sequences: list[int],
+    usable: list[bool],
+    suspect: list[bool],
+) -> None:
+    """Whatever the load: no address twice, none that is draining or too small, enough hosts for the retries."""
+    fleet = make_fleet(
+        make_cluster("a-short"),
+        make_cluster("a-long", pool="long", max_model_len=65536),
+        make_cluster("b-short", model="b"),
+    )
+    snapshot = make_snapshot(fleet, sequences=sequences, usable=usable, suspect=suspect)
+    budget = TokenBudget(
+        prompt_tokens=prompt, prompt_tokens_upper=prompt, output_tokens=output, output_is_given=given_output
+    )
+    try:
+        result = plan(snapshot, budget, max_attempts=max_attempts, policy=policy)
+    except BadRequestError:
+        assert prompt + (output if given_output else 1) > 65536
+        return
+
+    rows = [snapshot.table.row_by_address[a.address] for a in result.attempts]
+    assert len(set(rows)) == len(rows) == result.max_retries + 1 <= max_attempts
+    assert all(snapshot.usable[row] for row in rows)
+    assert all(snapshot.table.max_model_len[row] >= min(budget.total_tokens, 65536) for row in rows)
+    assert {result.attempts[0].model} == {a.model for a in result.attempts}
+    assert result.attempts[-1].address not in result.overflow_addresses

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from extproc.server.admin import admin_app
+
+
+@pytest.fixture
+async def client() -> Any:
+    """A client of an application that is not ready and whose pages say how they were asked."""
+    app = admin_app(
+        is_ready=lambda: False,
+        metrics_text=lambda: "ttca_x 1\n",
+        fleet=lambda: {"instances": []},
+        traces=lambda last: {"last": last},
+    )
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/healthz", 200, "ok\n"),
+        ("/readyz", 503, "not ready\n"),
+        ("/metrics", 200, "ttca_x 1\n"),
+        ("/fleet", 200, '{"instances":[]}'),
+        ("/traces", 200, '{"last":20}'),
+        ("/traces?last=3", 200, '{"last":3}'),
+        ("/traces?last=0", 400, "last='0': expected a whole number from 1 to 1000\n"),
+        ("/traces?last=x", 400, "last='x': expected a whole number from 1 to 1000\n"),
+        ("/traces?last=%C2%B2", 400, "last='²': expected a whole number from 1 to 1000\n"),
+    ],
+)
+async def test_each_page_answers(client: Any, path: str, status: int, text: str) -> None:
+    """Pages come from the functions given for them; a bad query is explained."""
+    response = await client.get(path)
+
+    assert (status, text) == (response.status, await response.text())

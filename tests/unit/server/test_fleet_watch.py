@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extproc.server.fleet_watch import FleetWatch
+from extproc.settings import Settings, load_settings
+
+FLEET = {
+    "version": 1,
+    "pools": [{"name": "only"}],
+    "clusters": [
+        {
+            "name": "c",
+            "model": "m",
+            "pool": "only",
+            "max_model_len": 8192,
+            "max_num_seqs": 4,
+            "price_usd_per_mtok": {"input": 0.1, "output": 0.1},
+            "instances": ["127.0.0.1:18101"],
+        }
+    ],
+}
+
+
+class World:
+    """A fleet file, its watch, and what the watch did."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.applied: list[Settings] = []
+        self.reloads: list[bool] = []
+        self.static: list[str] = []
+        self.apply_error: OSError | None = None
+        self.write(yaml.safe_dump(FLEET))
+        self.watch = FleetWatch(
+            path,
+            load_settings(path),
+            static_changes=lambda _old, _new: self.static,
+            apply=self.apply,
+            on_reload=self.reloads.append,
+        )
+
+    def apply(self, settings: Settings) -> None:
+        if self.apply_error:
+            raise self.apply_error
+        self.applied.append(settings)
+
+    def write(self, text: str) -> None:
+        """Replace the file, with a time of its own even on coarse clocks."""
+        stamp = self.path.stat().st_mtime_ns + 1_000_000 if self.path.exists() else None
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(text)
+        if stamp is not None:
+            os.utime(fresh, ns=(stamp, stamp))
+        fresh.replace(self.path)
+
+    def edit(self, change: Callable[[str], str]) -> None:
+        self.write(change(self.path.read_text()))
+        self.watch.look()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "fleet.yaml")
+
+
+def test_an_unchanged_file_is_left_alone(world: World) -> None:
+    """Looking does nothing while nobody edits."""
+    world.watch.look()
+
+    assert ([], []) == (world.applied, world.reloads)
+
+
+def test_a_good_edit_is_taken_over(world: World) -> None:
+    """A new instance reaches whoever applies settings, and counts as a reload."""
+    world.edit(lambda text: text.replace("- 127.0.0.1:18101", "- 127.0.0.1:18101\n  - 127.0.0.1:18102"))
+
+    assert [["127.0.0.1:18101", "127.0.0.1:18102"]] == [
+        [i.address for i in s.clusters[0].instances] for s in world.applied
+    ]
+    assert [True] == world.reloads
+    assert world.watch.settings is world.applied[0]
+
+
+def test_a_broken_edit_is_refused_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The old fleet stays, the mistake is told with its place, and looking again does not tell it again."""
+    before = world.watch.settings
+    with caplog.at_level(logging.ERROR):
+        world.edit(lambda text: text.replace("max_num_seqs: 4", "max_num_seqs: -4"))
+        world.watch.look()
+
+    assert ([], [False]) == (world.applied, world.reloads)
+    assert world.watch.settings is before
+    assert "max_num_seqs" in caplog.text
+
+
+def test_an_edit_that_envoy_cannot_follow_is_refused(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What needs a restart is named, and nothing of the edit takes effect."""
+    world.static = ["gateway.listen changed"]
+    with caplog.at_level(logging.ERROR):
+        world.edit(lambda text: text + "\n")
+
+    assert ([], [False]) == (world.applied, world.reloads)
+    assert "gateway.listen changed" in caplog.text
+
+
+def test_an_edit_that_cannot_be_applied_is_refused(world: World) -> None:
+    """When the endpoint files cannot be written, the old fleet stays in force."""
+    world.apply_error = OSError("disk full")
+    world.edit(lambda text: text + "\n")
+
+    assert [False] == world.reloads
+
+
+def test_a_repair_after_a_refusal_is_taken_over(world: World) -> None:
+    """The next good edit counts, compared with what is in force."""
+    world.edit(lambda text: text.replace("version: 1", "version: 9"))
+    world.edit(lambda text: text.replace("version: 9", "version: 1"))
+
+    assert [False, True] == world.reloads
+
+
+def test_a_vanished_file_changes_nothing(world: World) -> None:
+    """Editors that delete before they write do not empty the fleet."""
+    world.path.unlink()
+    world.watch.look()
+
+    assert ([], []) == (world.applied, world.reloads)

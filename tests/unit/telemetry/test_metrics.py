@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
+from extproc.decide.plan import Plan
+from extproc.errors import ModelNotFoundError
+from extproc.telemetry.metrics import InstanceReading, Metrics
+from extproc.telemetry.records import DecideRecord
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Metrics over two instances, of which one was never scraped."""
+    readings = [
+        InstanceReading(address="a:1", cluster="c", requests_in_flight=3, scrape_age_seconds=0.5),
+        InstanceReading(address="a:2", cluster="c", requests_in_flight=0, scrape_age_seconds=None),
+    ]
+    return Metrics(lambda: readings, lambda: 7)
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Return the page's samples by name and labels."""
+    lines = [line for line in metrics.render().splitlines() if not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_decisions_and_refusals_are_counted(
+    metrics: Metrics, a_decide_record: Callable[..., DecideRecord], a_plan: Plan
+) -> None:
+    """Decisions count by pool and cause, refusals by reason, both in the decision's time."""
+    metrics.decided(a_decide_record())
+    metrics.decided(a_decide_record(plan=replace(a_plan, reason="spill:least_work", pool="long")))
+    metrics.decided(a_decide_record(plan=None, error=ModelNotFoundError("no", reason="unknown_model")))
+
+    assert {
+        'ttca_decisions_total{pool="short",cause="threshold"}': 1,
+        'ttca_decisions_total{pool="long",cause="spill"}': 1,
+        'ttca_errors_total{reason="unknown_model"}': 1,
+        'ttca_decide_duration_seconds_count{result="routed"}': 2,
+        'ttca_decide_duration_seconds_count{result="refused"}': 1,
+        'ttca_decide_duration_seconds_bucket{result="routed",le="0.0005"}': 0,
+        'ttca_decide_duration_seconds_bucket{result="routed",le="0.001"}': 2,
+    }.items() <= samples(metrics).items()
+
+
+def test_requests_times_and_tokens_are_counted(metrics: Metrics, an_outcome: Callable[..., Outcome]) -> None:
+    """A finished request counts with its status, retries, times and tokens."""
+    metrics.finished(an_outcome())
+
+    genai = 'gen_ai_operation_name="chat",gen_ai_response_model="qwen"'
+    assert {
+        'ttca_requests_total{model="qwen",pool="short",status="200"}': 1,
+        'ttca_retries_total{pool="short"}': 1,
+        f"gen_ai_server_time_to_first_token_seconds_sum{{{genai}}}": 0.25,
+        f"gen_ai_server_request_duration_seconds_sum{{{genai}}}": 1.5,
+        f'gen_ai_client_token_usage_sum{{{genai},gen_ai_token_type="input"}}': 400,
+        f'gen_ai_client_token_usage_sum{{{genai},gen_ai_token_type="output"}}': 120,
+    }.items() <= samples(metrics).items()
+
+
+@pytest.mark.parametrize(
+    ("actual_tokens", "expected_bounds"),
+    [(250, set()), (300, set()), (320, {"expected"}), (360, {"expected", "upper"})],
+)
+def test_underestimates_are_counted_by_bound(
+    metrics: Metrics, an_outcome: Callable[..., Outcome], actual_tokens: int, expected_bounds: set[str]
+) -> None:
+    """A prompt larger than expected counts, and counts again when it exceeds the conservative figure."""
+    metrics.finished(an_outcome(usage=Usage(prompt_tokens=actual_tokens, completion_tokens=1)))
+
+    page = samples(metrics)
+    found = {
+        bound
+        for bound in ("expected", "upper")
+        if f'ttca_prompt_underestimates_total{{model="qwen",bound="{bound}"}}' in page
+    }
+    assert expected_bounds == found
+    assert 1 == page['ttca_prompt_estimate_error_ratio_count{model="qwen"}']
+
+
+def test_the_estimates_error_keeps_its_sign(metrics: Metrics, an_outcome: Callable[..., Outcome]) -> None:
+    """The histogram of the estimate's error tells too small from too large."""
+    metrics.finished(an_outcome(usage=Usage(prompt_tokens=400, completion_tokens=None)))
+
+    assert -0.25 == samples(metrics)['ttca_prompt_estimate_error_ratio_sum{model="qwen"}']
+
+
+def test_failed_and_undecided_requests_have_no_first_token(
+    metrics: Metrics, an_outcome: Callable[..., Outcome]
+) -> None:
+    """Errors do not improve the time to first token, and requests without a decision are labelled none."""
+    metrics.finished(an_outcome(status=503))
+    metrics.finished(an_outcome(decision=None, usage=None))
+
+    page = samples(metrics)
+    assert 1 == page['ttca_requests_total{model="none",pool="none",status="200"}']
+    assert not any("time_to_first_token" in name and "qwen" in name for name in page)
+
+
+def test_models_are_capped(
+    metrics: Metrics, an_outcome: Callable[..., Outcome], a_decision_record: Callable[..., DecisionRecord]
+) -> None:
+    """However many model names turn up, the page stays bounded and nothing is lost."""
+    for number in range(500):
+        metrics.finished(an_outcome(decision=a_decision_record(model=f"m{number}")))
+
+    page = samples(metrics)
+    counted = {name: value for name, value in page.items() if name.startswith("ttca_requests_total")}
+    assert 101 == len(counted)
+    assert 500 == sum(counted.values())
+    assert 400 == page['ttca_requests_total{model="other",pool="short",status="200"}']
+
+
+def test_what_others_report_is_counted(metrics: Metrics) -> None:
+    """Overflow retries, scrapes, fleet edits and bad log entries count when they are told."""
+    metrics.overflow_retried("short")
+    metrics.scrape_failed("a:1")
+    metrics.fleet_reloaded(accepted=True)
+    metrics.fleet_reloaded(accepted=False)
+    metrics.access_log_entry_bad()
+
+    assert {
+        'ttca_overflow_retries_total{pool="short"}': 1,
+        'ttca_scrape_failures_total{instance="a:1"}': 1,
+        'ttca_fleet_reloads_total{result="ok"}': 1,
+        'ttca_fleet_reloads_total{result="refused"}': 1,
+        "ttca_access_log_entries_bad_total": 1,
+    }.items() <= samples(metrics).items()
+
+
+def test_readings_are_taken_at_the_scrape(metrics: Metrics) -> None:
+    """In-flight requests, scrape ages and lost spans are what they are when the page is made."""
+    page = samples(metrics)
+
+    assert {
+        'ttca_in_flight_requests{instance="a:1",cluster="c"}': 3,
+        'ttca_in_flight_requests{instance="a:2",cluster="c"}': 0,
+        'ttca_scrape_age_seconds{instance="a:1",cluster="c"}': 0.5,
+        "ttca_spans_dropped_total": 7,
+    }.items() <= page.items()
+    assert 'ttca_scrape_age_seconds{instance="a:2",cluster="c"}' not in page
+
+
+def test_every_metric_is_described(metrics: Metrics, an_outcome: Any) -> None:
+    """Each family has one help line and one type line, and the page ends with a line break."""
+    page = metrics.render()
+    helps = [line.split()[2] for line in page.splitlines() if line.startswith("# HELP")]
+    types = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")]
+
+    assert helps == types
+    assert len(helps) == len(set(helps))
+    assert page.endswith("\n")
