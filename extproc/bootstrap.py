@@ -244,7 +244,9 @@ class Application:
         self._listener.finished(outcome)
 
     def _tried(self, record: TryRecord) -> None:
-        self.router.record_try(record, time.monotonic())
+        if self.router.record_try(record, time.monotonic()):
+            row = self.router.book.table.row_by_address.get(record.address)
+            self._metrics.overflow_retried(self.router.book.table.clusters[row].pool if row is not None else "")
 
     def _apply(self, fresh: Settings) -> None:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""

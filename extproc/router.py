@@ -7,6 +7,7 @@ the random generator come from the caller, so that a simulation runs the very co
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 import numpy as np
 
@@ -102,6 +103,7 @@ class Router:
             sequences=facts.choices if facts.api is not Api.OTHER else 0,
             prompt_tokens=budget.prompt_tokens if budget else 0,
             output_tokens=budget.output_tokens if budget else 0,
+            overflow_addresses=plan.overflow_addresses,
             now=now,
             expires_at=now + plan.timeout_seconds + EXPIRY_GRACE_SECONDS,
         )
@@ -117,13 +119,21 @@ class Router:
             self.book.observe_success(outcome.served_address)
         return self._calibrator.learn(outcome)
 
-    def record_try(self, record: TryRecord, now: float) -> None:
-        """Take note of a finished try: a failed one passes its charge on to the plan's next instance."""
-        if not record.is_failure or not record.address:
-            return
-        self.book.observe_failure(record.address, now)
-        if record.decision_id:
+    def record_try(self, record: TryRecord, now: float) -> bool:
+        """Take note of a finished try; True when the plan goes on after a context-length rejection.
+
+        A try that Envoy follows by another one passes its charge on to the plan's next instance.
+        """
+        if record.is_failure and record.address:
+            self.book.observe_failure(record.address, now)
             self.book.advance(record.decision_id, record.address)
+            return False
+        is_overflow = record.status == HTTPStatus.BAD_REQUEST and self.book.goes_on_after_rejection(
+            record.decision_id, record.address
+        )
+        if is_overflow:
+            self.book.advance(record.decision_id, record.address)
+        return is_overflow
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
         """Correct the load book by a scrape."""

@@ -159,7 +159,9 @@ def workloads(
 @app.command()
 def demo(
     fleet: Annotated[Path, typer.Option(help="Fleet file to bring up.")] = Path("envoy/fleet.yaml"),
-    out: Annotated[Path, typer.Option(help="Folder for the summary, logs and rendered files.")] = Path("out/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the summary, logs and rendered files.")] = Path(
+        "out/demo"
+    ),
     seed: Annotated[int, typer.Option(help="Same seed, same traffic.")] = 1,
 ) -> None:
     """Run Envoy, the service and a simulated fleet, replay traffic through them, and show what happened."""

@@ -27,9 +27,6 @@ FAILURES_TO_GIVE_UP = 5
 MAX_ERROR_BYTES = 2000
 """Kept of an error's body."""
 
-_START_DELAY_SECONDS = 0.1
-# Time to render the first bodies, so that the run does not begin with a lag of its own making.
-
 
 class TargetUnreachableError(Exception):
     """Nothing ever answered at the target."""
@@ -163,13 +160,14 @@ class _Run:
         self._base_url = base_url
         self._session = session
         self._on_progress = on_progress
-        self._origin = time.perf_counter() + _START_DELAY_SECONDS
+        self._origin = 0.0
         self._records: list[RequestRecord | None] = [None] * len(schedule)
         self._sent = 0
         self._finished = 0
         self._errors = 0
         self._has_answer = False
         self._bodies: asyncio.Queue[bytes] = asyncio.Queue(LOOK_AHEAD)
+        self._is_prepared = asyncio.Event()
 
     async def execute(self) -> list[RequestRecord]:
         try:
@@ -185,8 +183,14 @@ class _Run:
         """Render bodies ahead of their time, off the loop: a long prompt must not delay others."""
         for request in self._schedule:
             await self._bodies.put(await asyncio.to_thread(request.body))
+            if self._bodies.full():
+                self._is_prepared.set()
+        self._is_prepared.set()
 
     async def _launch(self, tasks: asyncio.TaskGroup) -> None:
+        # The clock starts once the first bodies are there: a run does not begin with a lag of its own making.
+        await self._is_prepared.wait()
+        self._origin = time.perf_counter()
         for index, request in enumerate(self._schedule):
             body = await self._bodies.get()
             await asyncio.sleep(self._origin + request.start_seconds - time.perf_counter())
@@ -252,7 +256,10 @@ class _Exchange:
         except aiohttp.ClientConnectorError as error:
             self._fail("connect", error.os_error)
         except TimeoutError:
-            self._error, self._error_detail = "timeout", f"no complete answer within {session.timeout.total:g} s"
+            self._error, self._error_detail = (
+                "timeout",
+                f"no complete answer within {session.timeout.total:g} s",
+            )
         except (aiohttp.ClientError, OSError) as error:
             self._fail("disconnect", error)
         self._end = time.perf_counter()

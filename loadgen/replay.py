@@ -224,13 +224,13 @@ class RunDisplay:
 
     def _update_bar(self, progress: RunProgress) -> None:
         if progress.notice:
-            self._console.print(progress.notice, style="yellow")
+            self._console.print(progress.notice, style="yellow", markup=False, highlight=False)
         errors = f"{progress.errors} errors" if progress.errors else ""
         self._bar.update(self._task, completed=progress.finished, errors=errors)
 
     def _print_line(self, progress: RunProgress) -> None:
         if progress.notice:
-            self._console.print(progress.notice, highlight=False)
+            self._console.print(progress.notice, markup=False, highlight=False)
         if progress.finished < self._next_line * progress.total:
             return
         self._next_line = math.floor(10 * progress.finished / progress.total) / 10 + 0.1

@@ -154,6 +154,10 @@ def print_table(summary: Summary, console: Console) -> None:
     """Print a summary for people: totals, latencies, then who served; fits 80 columns."""
     console.print(summary["workload"], style="bold", highlight=False)
     console.print(summary["arrivals"], style="dim", highlight=False)
+    if summary["clipped_prompts"]:
+        console.print(
+            f"{summary['clipped_prompts']} prompts clipped to the size limit", style="dim", highlight=False
+        )
     console.print(_totals(summary))
     console.print()
     console.print(_latency_table(summary))
@@ -192,8 +196,6 @@ def _totals(summary: Summary) -> Table:
     )
     table.add_row("seed", str(summary["seed"]), "output", f"{throughput['output_tokens_per_s']:.0f} tokens/s")
     table.add_row("lag p99", _milliseconds(lag["p99"]), "lag max", _milliseconds(lag["max"]))
-    if summary["clipped_prompts"]:
-        table.add_row("clipped", str(summary["clipped_prompts"]), "(prompts cut to the size limit)", "")
     return table
 
 

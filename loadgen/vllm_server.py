@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+import uvloop
 
 from loadgen.vllm.instance import Instance
 from loadgen.vllm.spec import InstanceSpec
@@ -90,12 +93,8 @@ def run(
     on_ready: Callable[[Sequence[Instance]], None] | None = None,
 ) -> None:
     """`serve_fleet` in an event loop of its own (uvloop)."""
-    import uvloop
-
     uvloop.run(serve_fleet(specs, admin=admin, host=host, on_ready=on_ready))
 
 
 def _moved(spec: InstanceSpec, host: str) -> InstanceSpec:
-    from dataclasses import replace
-
     return replace(spec, address=f"{host}:{spec.port}")

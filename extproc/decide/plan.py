@@ -36,8 +36,13 @@ class TokenBudget:
 
     @property
     def total_tokens(self) -> int:
-        """The budget of the longest sequence, which eligibility and pools are decided on."""
+        """The conservative budget of the longest sequence: what hard limits are held against."""
         return self.longest_prompt_tokens_upper + self.output_tokens
+
+    @property
+    def expected_total_tokens(self) -> int:
+        """The expected budget of the longest sequence: what a pool's threshold, a preference, is held against."""
+        return self.longest_prompt_tokens + self.output_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

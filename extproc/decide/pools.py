@@ -1,7 +1,9 @@
 """Which pool a token budget goes to.
 
 The order of the steps is that of dual-pool token-budget routing (arXiv 2604.08075), for any number of pools:
-capacity, threshold, spillover by load to a pool that can hold the budget, and the capacity check once more.
+capacity, threshold, spillover by load to a pool that can hold the budget, and the capacity check once more. Capacity is
+held against the conservative estimate, since an overflow costs a try; the threshold against the expected one, since
+being on the wrong side of it costs little, and the conservative figure would send many short requests long.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[
 
 def _covers(budget: TokenBudget, snapshot: FleetSnapshot, pool: int) -> bool:
     threshold = snapshot.table.fleet.pools[pool].threshold_tokens
-    return threshold is None or budget.total_tokens <= threshold
+    return threshold is None or budget.expected_total_tokens <= threshold
 
 
 def _pressure(rows: Ints, snapshot: FleetSnapshot) -> float:

@@ -151,14 +151,16 @@ class TokenCosts:
         noise = predicted**2 * (float(shares @ self._priors.noise_squared) + NOISE_VARIANCE_PER_TOKEN / total)
         gain = self._covariance @ shares
         variance = float(shares @ gain) + noise
-        bound = LARGEST_SURPRISE * math.sqrt(variance)
-        surprise = min(bound, max(-bound, observed - predicted))
+        surprise = observed - predicted
         step = gain * (surprise / variance)
-        largest = float(np.abs(step).max())
-        if largest > LARGEST_STEP:
-            step *= LARGEST_STEP / largest
-        self._mean = np.clip(self._mean + step, self._priors.least, self._priors.most)
-        self._covariance -= np.outer(gain, gain / variance)
+        # What is too surprising is believed in part only, and leaves its part of the uncertainty in place.
+        trust = min(
+            1.0,
+            LARGEST_SURPRISE * math.sqrt(variance) / max(abs(surprise), 1e-12),
+            LARGEST_STEP / max(float(np.abs(step).max()), 1e-12),
+        )
+        self._mean = np.clip(self._mean + trust * step, self._priors.least, self._priors.most)
+        self._covariance -= np.outer(gain, gain * (trust / variance))
         # Rounding may leave a variance slightly negative; the floor also keeps a settled multiplier movable.
         np.fill_diagonal(self._covariance, np.maximum(self._covariance.diagonal(), DRIFT**2))
 

@@ -48,7 +48,7 @@ class PromptTokenEstimator:
     >>> for _ in range(50):
     ...     estimator.learn(model="m", text=text, prompt_token_ids=0, messages=1, images=0, prompt_tokens=290)
     >>> before, estimator.predict(facts, "m").tokens
-    (352, 291)
+    (352, 290)
 
     Args:
         tokens_per_image: Prompt tokens of one image.

@@ -76,7 +76,7 @@ _SLICE_CHARS = FULL_CHARS // _SLICES
 _BATCH_CHARS = 1_024
 _LANGUAGE_BYTES = 1_536
 _LONGEST_WORD = 25
-"""Lower-case letters per space or symbol beyond which a text is no words: base64, hashes, noise."""
+"""Letters and digits per space or symbol beyond which a text is no words: base64, hashes, noise."""
 
 _LOWER = string.ascii_lowercase.encode()
 _UPPER = string.ascii_uppercase.encode()
@@ -140,6 +140,13 @@ def _pages() -> tuple[bytes, tuple[tuple[int, Category, int], ...]]:
 
 _PAGE_TABLE, _PAGE_CODES = _pages()
 
+# Two pages hold two scripts; the second one's characters begin with these UTF-8 bytes: Bengali shares a page with
+# Devanagari, Lao with Thai.
+_SECOND_SCRIPTS: dict[Category, tuple[Category, bytes, bytes]] = {
+    Category.DEVANAGARI: (Category.INDIC, b"\xe0\xa6", b"\xe0\xa7"),
+    Category.THAI: (Category.RARE, b"\xe0\xba", b"\xe0\xbb"),
+}
+
 
 def profile_text(parts: Iterable[str]) -> TextProfile:
     """Sort the bytes of a prompt's text parts into categories.
@@ -199,8 +206,15 @@ def _add_sample(sample: str, scale: float, totals: dict[Category, int]) -> None:
             break
         before = len(rest)
         rest = rest.translate(None, bytes((code,)))
-        if before > len(rest):
-            totals[category] = totals.get(category, 0) + round((before - len(rest)) * size * scale)
+        found = (before - len(rest)) * size
+        if found and category in _SECOND_SCRIPTS:
+            second, *heads = _SECOND_SCRIPTS[category]
+            encoded = sample.encode("utf-8", "surrogatepass")
+            of_second = size * sum(encoded.count(head) for head in heads)
+            totals[second] = totals.get(second, 0) + round(of_second * scale)
+            found -= of_second
+        if found:
+            totals[category] = totals.get(category, 0) + round(found * scale)
     if ascii_bytes:
         _add_ascii(ascii_bytes, scale, totals)
 
@@ -217,7 +231,8 @@ def _add_ascii(text: bytes, scale: float, totals: dict[Category, int]) -> None:
     symbols = len(plain.translate(None, _UPPER))
     capitals = len(plain) - symbols
     digits = len(marks) - len(plain)
-    if (len(others) - capitals - digits) * _LONGEST_WORD < lower:
+    separators = len(others) - capitals - digits
+    if separators * _LONGEST_WORD < size - separators:
         english = 0
     else:
         english = round(words * _english_share(text, lower)) if lower else words

@@ -21,15 +21,23 @@ FOREIGN_FADE_SECONDS = 3.0
 
 SUSPECT_FIRST_SECONDS = 1.0
 SUSPECT_MOST_SECONDS = 30.0
-"""An instance that failed is the last resort for this long, doubling with each failure in a row."""
+"""An instance that failed is the last resort for this long, doubling with each failure in a row.
+
+A failure belongs to the row when it comes before the instance has been trusted again for as long as it was suspect.
+"""
 
 UNREACHABLE_SCRAPES = 2
 """Refused scrapes in a row after which an instance counts as unreachable until a scrape succeeds."""
 
 
+def _suspect_seconds(failures: int) -> float:
+    return min(SUSPECT_MOST_SECONDS, SUSPECT_FIRST_SECONDS * 2.0 ** min(failures - 1, 10))
+
+
 @dataclass(slots=True)
 class _InFlight:
     addresses: tuple[str, ...]
+    overflow_addresses: tuple[str, ...]
     address: str
     request_id: str
     sequences: int
@@ -80,13 +88,14 @@ class LoadBook:
         output_tokens: int,
         now: float,
         expires_at: float,
+        overflow_addresses: tuple[str, ...] = (),
     ) -> None:
         """Enter a decision: the request is in flight on the first of `addresses`, the hosts of its plan in order.
 
         It stays there until it is advanced or released, or at the latest until `expires_at`.
         """
         address = addresses[0]
-        entry = _InFlight(addresses, address, request_id, sequences, output_tokens, expires_at)
+        entry = _InFlight(addresses, overflow_addresses, address, request_id, sequences, output_tokens, expires_at)
         self._in_flight[decision_id] = entry
         if request_id:
             self._by_request.setdefault(request_id, set()).add(decision_id)
@@ -99,7 +108,7 @@ class LoadBook:
             self._last_assigned[row] = self._assignments
 
     def advance(self, decision_id: str, failed_address: str) -> bool:
-        """Charge the plan's next instance after a try failed; False when the entry is elsewhere, gone or at its end."""
+        """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end."""
         entry = self._in_flight.get(decision_id)
         if entry is None or entry.address != failed_address:
             return False
@@ -110,6 +119,11 @@ class LoadBook:
         entry.address = entry.addresses[following]
         self._add(entry, 1)
         return True
+
+    def goes_on_after_rejection(self, decision_id: str, address: str) -> bool:
+        """True when the plan goes on to its next instance after `address` rejects the request's length."""
+        entry = self._in_flight.get(decision_id)
+        return entry is not None and address in entry.overflow_addresses
 
     def release(self, decision_id: str, request_id: str = "") -> bool:
         """End a request by its decision, or every decision of its request id when the decision is not known."""
@@ -186,9 +200,10 @@ class LoadBook:
         row = self.table.row_by_address.get(address)
         if row is None:
             return
-        exponent = min(int(self._failures[row]), 10)
+        if now - self._suspect_until[row] > _suspect_seconds(int(self._failures[row])):
+            self._failures[row] = 0
         self._failures[row] += 1
-        self._suspect_until[row] = now + min(SUSPECT_MOST_SECONDS, SUSPECT_FIRST_SECONDS * 2**exponent)
+        self._suspect_until[row] = now + _suspect_seconds(int(self._failures[row]))
 
     def observe_success(self, address: str) -> None:
         """Note an answered try: the instance is no longer suspect."""

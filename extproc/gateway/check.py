@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from extproc.gateway.render import render_envoy_yaml
 from extproc.settings import Problem, Settings, SettingsError, load_settings
@@ -41,6 +42,13 @@ class CheckReport:
         """Tell whether the file can be used."""
         return not self.problems
 
+    def renderable(self) -> RenderableType:
+        """Lay the report out for a console: problems with their places, or the fleet with doubts about it."""
+        if self.settings is None:
+            return Group(*(_told(problem) for problem in self.problems), _verdict(self))
+        doubts = [Text.assemble(("! ", "yellow"), warning) for warning in self.warnings]
+        return Group(_summary(self.settings), *doubts, _verdict(self))
+
 
 def check(path: Path) -> CheckReport:
     """Check a fleet file; never raises for what the file holds."""
@@ -54,26 +62,21 @@ def check(path: Path) -> CheckReport:
     return CheckReport(path=path, settings=settings, problems=(), warnings=tuple(warnings))
 
 
-def print_report(report: CheckReport, console: Console) -> None:
-    """Show a report: problems with their places, or the fleet with doubts about it."""
+def _told(problem: Problem) -> RenderableType:
+    mistake = Text(str(problem))
+    mistake.highlight_regex(re.escape(problem.path), "cyan")
+    hint = [Padding(Text(problem.hint, "dim"), (0, 0, 0, 4))] if problem.hint else []
+    return Group(mistake, *hint)
+
+
+def _verdict(report: CheckReport) -> Text:
     if report.settings is None:
-        for problem in report.problems:
-            place, _, _ = str(problem).partition(f" {problem.path}: " if problem.path else ": ")
-            console.print(f"[bold]{escape(place)}[/] [cyan]{escape(problem.path)}[/]", soft_wrap=True)
-            console.print(Padding(f"[red]{escape(problem.message)}[/]", (0, 0, 0, 2)))
-            if problem.hint:
-                console.print(Padding(f"[dim]{escape(problem.hint)}[/]", (0, 0, 0, 2)))
         count = len(report.problems)
-        console.print(
-            f"\n[bold red]✗[/] {count} mistake{'s' if count > 1 else ''}; nothing of the file is used."
-        )
-        return
-    console.print(_summary(report.settings))
-    for warning in report.warnings:
-        console.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)
-    instances = sum(len(cluster.instances) for cluster in report.settings.clusters)
-    counted = f"{instances} instances in {len(report.settings.clusters)} clusters"
-    console.print(f"[bold green]✓[/] {escape(str(report.path))}: {counted}", soft_wrap=True)
+        mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
+        return Text.assemble(("✗ ", "bold red"), f"{mistakes}; nothing of the file is used")
+    clusters = report.settings.clusters
+    counted = f"{sum(len(cluster.instances) for cluster in clusters)} instances in {len(clusters)} clusters"
+    return Text.assemble(("✓ ", "bold green"), f"{report.path}: {counted}")
 
 
 def _summary(settings: Settings) -> Table:

@@ -37,8 +37,8 @@ _ROUTES: Final = {
     "before it accepts a host that was tried already; few hosts need many draws.",
     "routes[decided].route.retry_policy.retry_back_off": "Another host is another queue: waiting for it to recover "
     "helps nobody. The retry budget of the cluster keeps retries from storming.",
-    "routes[decided].route.timeout": "Retries included. The service may shorten it with "
-    "x-envoy-upstream-rq-timeout-ms.",
+    "routes[decided].route.timeout": "Retries included. The service sets it per request "
+    "(x-envoy-upstream-rq-timeout-ms), and likewise the timeout of one try.",
     "virtual_hosts[requests].request_body_buffer_limit": "BUFFERED and retries both hold the whole body; beyond "
     "this the client gets 413. The same number stands in every limit on a body's way.",
     "virtual_hosts[requests].include_attempt_count_in_response": "The client may know how many tries its answer "
@@ -90,7 +90,8 @@ _CONNECTION: Final = {
     "with the decision and with the trace.",
     "local_reply_config": "Envoy's own answers in the shape of OpenAI's errors. What the service answers itself (its "
     "details begin with `ttca`) already has it.",
-    "stream_idle_timeout": "The default of five minutes would cut requests that may queue longer.",
+    "stream_idle_timeout": "Off: a request may queue for long without a byte. Its parts are bounded one by one: the "
+    "upload (request_timeout), the answer (the route's timeout), the client that does not read (stream_flush_timeout).",
     "request_timeout": "For the whole request to arrive; slow senders hold memory.",
     "use_remote_address": "Envoy is the edge: the client's address is the connection's, whatever its headers claim.",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import betterproto2
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutationRules
 from envoy_data_plane.envoy.config.core.v3 import GrpcService, HeaderValue, TypedExtensionConfig
@@ -189,7 +191,7 @@ def _parser(parser: JsonContentParser) -> TypedExtensionConfig:
     return typed("envoy.content_parsers.json", parser)
 
 
-def _usage_rules(paths_by_key: dict[str, tuple[tuple[str, ...], ...]]) -> list[JsonToMetadataRule]:
+def _usage_rules(paths_by_key: Mapping[str, tuple[tuple[str, ...], ...]]) -> list[JsonToMetadataRule]:
     return [
         JsonToMetadataRule(
             selectors=_selectors(path),

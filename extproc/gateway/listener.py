@@ -28,6 +28,7 @@ from extproc.settings import Settings
 CLIENT_REQUEST_ID = "x-client-request-id"
 _HEADERS_TIMEOUT_SECONDS = 10.0
 _UPLOAD_TIMEOUT_SECONDS = 60.0
+_FLUSH_TIMEOUT_SECONDS = 60.0
 
 
 def listener(settings: Settings) -> Listener:
@@ -63,7 +64,8 @@ def _connection_manager(settings: Settings) -> HttpConnectionManager:
         normalize_path=True,
         request_headers_timeout=seconds(_HEADERS_TIMEOUT_SECONDS),
         request_timeout=seconds(_UPLOAD_TIMEOUT_SECONDS),
-        stream_idle_timeout=seconds(settings.budgets.request_timeout_seconds),
+        stream_idle_timeout=seconds(0),
+        stream_flush_timeout=seconds(_FLUSH_TIMEOUT_SECONDS),
     )
 
 

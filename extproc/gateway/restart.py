@@ -1,8 +1,11 @@
 """Which changes of the fleet file a running Envoy cannot follow.
 
-The list below says what `render` writes into the static configuration; a test changes every field of the fleet file
-and holds the list against what was rendered. It is a list, and no comparison of rendered texts, because the service
-asks on its event loop, and rendering would stop that for a second.
+What `render` writes is of three kinds: what only Envoy does (`_RENDERED`), what the service tells Envoy per request
+and Envoy does itself when nobody decided (`FALLBACK_ONLY`), and the instances, which come by file. Only the first
+kind needs a restart. A test changes every field of the fleet file and holds these lists against what is rendered.
+
+They are lists, and no comparison of rendered texts, because the service asks on its event loop, and rendering would
+stop that for a second.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ _RENDERED = {
     "gateway": ("listen", "admin", "endpoints_directory", "max_body_bytes", "concurrency"),
     "service": ("listen",),
     "telemetry": ("otlp_endpoint", "sample_ratio", "service_name"),
-    "budgets": (
-        "request_timeout_seconds",
-        "per_try_timeout_seconds",
-        "max_attempts",
-        "retry_budget_percent",
-        "min_retry_concurrency",
-    ),
+    "budgets": ("retry_budget_percent", "min_retry_concurrency"),
 }
+
+FALLBACK_ONLY = (
+    "budgets.max_attempts",
+    "budgets.per_try_timeout_seconds",
+    "budgets.request_timeout_seconds",
+    "pools",
+)
+"""Rendered for requests that nobody decided: changed live for all others, for these with the next rendering."""
 
 
 def changes_needing_envoy_restart(old: Settings, new: Settings) -> list[str]:
@@ -37,15 +42,7 @@ def changes_needing_envoy_restart(old: Settings, new: Settings) -> list[str]:
     names = [cluster.name for cluster in old.clusters], [cluster.name for cluster in new.clusters]
     lines += [f"clusters: {name} was added" for name in names[1] if name not in names[0]]
     lines += [f"clusters: {name} was removed" for name in names[0] if name not in names[1]]
-    bounds = _bounds(old), _bounds(new)
-    if bounds[0] != bounds[1]:
-        lines.append(f"pools: {bounds[0]} → {bounds[1]}")
     return lines
-
-
-def _bounds(settings: Settings) -> str:
-    """Write the pools as the fallback routes see them."""
-    return ", ".join(f"{pool.name} up to {pool.threshold_tokens or 'any'}" for pool in settings.pools)
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any field's value

@@ -38,6 +38,7 @@ _LARGEST_INT64 = 2**63 - 1
 
 def route_config(settings: Settings) -> RouteConfiguration:
     """Route by the service's decision, and without one by what Envoy can see itself."""
+    budgets = settings.budgets
     return RouteConfiguration(
         name="requests",
         virtual_hosts=[
@@ -45,7 +46,7 @@ def route_config(settings: Settings) -> RouteConfiguration:
                 name="requests",
                 domains=["*"],
                 routes=[_decided(settings), _elsewhere(settings), *_fallbacks(settings)],
-                retry_policy=_retry_policy(settings, retries=settings.budgets.max_attempts - 1),
+                retry_policy=_retry_policy(retries=budgets.max_attempts - 1, per_try=budgets.per_try_timeout_seconds),
                 request_body_buffer_limit=settings.gateway.max_body_bytes,
                 include_request_attempt_count=True,
                 include_attempt_count_in_response=True,
@@ -61,7 +62,7 @@ def _decided(settings: Settings) -> Route:
         route=RouteAction(
             cluster_header=names.CLUSTER,
             timeout=seconds(settings.budgets.request_timeout_seconds),
-            retry_policy=_retry_policy(settings, retries=0),
+            retry_policy=_retry_policy(retries=0, per_try=None),
         ),
         typed_per_filter_config=filters_when_decided(),
     )
@@ -106,8 +107,7 @@ def _fallback(settings: Settings, name: str, headers: list[HeaderMatcher], *, po
     )
 
 
-def _retry_policy(settings: Settings, *, retries: int) -> RetryPolicy:
-    per_try = settings.budgets.per_try_timeout_seconds
+def _retry_policy(*, retries: int, per_try: float | None) -> RetryPolicy:
     return RetryPolicy(
         retry_on=_RETRY_ON,
         num_retries=retries,

@@ -48,26 +48,21 @@ def _references(tree: Tree) -> Iterator[Complaint]:
     pools = {
         item["name"]: index for index, item in _mappings(tree, "pools") if isinstance(item.get("name"), str)
     }
-    used = set()
-    for index, cluster in _mappings(tree, "clusters"):
-        pool = cluster.get("pool")
-        if not isinstance(pool, str):
-            continue
-        used.add(pool)
-        if pools and pool not in pools:
-            message = f"got {pool!r}, expected the name of a pool"
-            yield Complaint(
-                ("clusters", index, "pool"),
-                message,
-                closest(pool, tuple(pools)) or "pools: " + ", ".join(pools),
-            )
+    used = [
+        (index, item["pool"])
+        for index, item in _mappings(tree, "clusters")
+        if isinstance(item.get("pool"), str)
+    ]
+    unknown = [(index, pool) for index, pool in used if pool not in pools]
+    for index, pool in unknown if pools else ():
+        hint = closest(pool, tuple(pools)) or "pools: " + ", ".join(pools)
+        yield Complaint(("clusters", index, "pool"), f"got {pool!r}, expected the name of a pool", hint)
+    if unknown or not used:  # who belongs where is not known
+        return
     for name, index in pools.items():
-        if name not in used and isinstance(tree.get("clusters"), list):
-            yield Complaint(
-                ("pools", index, "name"),
-                f"got {name!r}, a pool without clusters, expected at least one",
-                "give a cluster this pool, or remove the pool",
-            )
+        if name not in {pool for _, pool in used}:
+            message = f"got {name!r}, a pool without clusters, expected at least one"
+            yield Complaint(("pools", index, "name"), message, "give a cluster this pool, or remove the pool")
 
 
 def _thresholds(tree: Tree) -> Iterator[Complaint]:

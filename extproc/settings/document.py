@@ -64,7 +64,7 @@ def parse_document(text: str) -> Document:
     except (yaml.YAMLError, ValueError) as error:
         document.defects.append(Defect((), Mark(1, 1), f"not YAML: {error}"))
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     return document
 
 
@@ -84,7 +84,7 @@ def _value(
                 for index, item in enumerate(node.value)
             ]
         case _:
-            return loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return loader.construct_object(node)
 
 
 def _mapping(
@@ -118,7 +118,7 @@ def _mark(node: yaml.Node) -> Mark:
 
 def _defect(error: yaml.MarkedYAMLError) -> Defect:
     mark = error.problem_mark or error.context_mark
-    message = f"not YAML: {error.problem or error.context}"
+    message = "not YAML: " + ", ".join(part for part in (error.context, error.problem) if part)
     place = Mark(mark.line + 1, mark.column + 1) if mark is not None else Mark(1, 1)
     tab = mark is not None and "\\t" in str(error.problem)
     return Defect((), place, message, "indent with spaces, not tabs" if tab else "")

@@ -52,7 +52,7 @@ def expectation_at(path: Path) -> Expectation | None:
         if schema is None:
             return None
         schema = _child(schema, part)
-        description = schema.get("description", "") if schema is not None else ""
+        description = resolve(schema).get("description", "") if schema is not None else ""
     if schema is None:
         return None
     keys = tuple(resolve(schema).get("properties", ()))
@@ -104,5 +104,6 @@ def _child(schema: Schema, part: str | int) -> Schema | None:
         return items if isinstance(items, dict) else None
     found = schema.get("properties", {}).get(part)
     if found is None:
-        found = schema.get("additionalProperties")
+        # A mapping whose keys are free; pydantic keeps them apart by the pattern that keys follow.
+        found = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties"))
     return found if isinstance(found, dict) else None

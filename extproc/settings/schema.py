@@ -50,37 +50,40 @@ class _Section(BaseModel):
 class GatewaySettings(_Section):
     """Envoy."""
 
-    listen: IpPort = Field("127.0.0.1:10000", description="Where clients connect.")
+    listen: IpPort = Field(default="127.0.0.1:10000", description="Where clients connect.")
     admin: IpPort = Field(
-        "127.0.0.1:9901", description="Envoy's admin interface. Keep it off public networks."
+        default="127.0.0.1:9901", description="Envoy's admin interface. Keep it off public networks."
     )
     endpoints_directory: str = Field(
-        "out/run/endpoints",
+        default="out/run/endpoints",
         min_length=1,
         description="Directory through which the service hands instances to Envoy (file-based EDS). "
         "A relative path is relative to the directory that both are started in.",
     )
     max_body_bytes: int = Field(
-        16 * _MIB,
+        default=16 * _MIB,
         ge=64 * 1024,
         le=256 * _MIB,
         description="Largest request body, in bytes; a larger one gets 413. Also the largest plain (not streamed) "
         "answer. 1M tokens are about 4 MB of English.",
     )
-    concurrency: int = Field(2, ge=1, le=256, description="Envoy's worker threads (its `--concurrency`).")
+    concurrency: int = Field(
+        default=2, ge=1, le=256, description="Envoy's worker threads (its `--concurrency`)."
+    )
 
 
 class ServiceSettings(_Section):
     """The routing service."""
 
     listen: ListenAddress = Field(
-        "127.0.0.1:50051", description="Where Envoy reaches the service by gRPC (ext_proc, access log, OTLP)."
+        default="127.0.0.1:50051",
+        description="Where Envoy reaches the service by gRPC (ext_proc, access log, OTLP).",
     )
     admin: IpPort = Field(
-        "127.0.0.1:9090", description="The service's HTTP interface: health, metrics, traces."
+        default="127.0.0.1:9090", description="The service's HTTP interface: health, metrics, traces."
     )
     state_file: str = Field(
-        "out/run/state.json",
+        default="out/run/state.json",
         min_length=1,
         description="What was learned (bytes per token, output lengths); survives a restart. "
         "A relative path is relative to the directory that the service is started in.",
@@ -91,16 +94,18 @@ class TelemetrySettings(_Section):
     """Traces."""
 
     otlp_endpoint: OtlpEndpoint = Field(
-        SELF,
+        default=SELF,
         description="OTLP/gRPC receiver of spans. `self` is the service's own bounded in-memory one, which "
         "`ttca traces` reads.",
     )
     sample_ratio: Share = Field(
-        1.0,
+        default=1.0,
         description="Share of traces to record, for requests that bring no `traceparent`; with one, the caller's "
         "sampled flag decides.",
     )
-    service_name: str = Field("ttca-gateway", min_length=1, description="`service.name` of Envoy's spans.")
+    service_name: str = Field(
+        default="ttca-gateway", min_length=1, description="`service.name` of Envoy's spans."
+    )
 
 
 class PoolSettings(_Section):
@@ -108,12 +113,12 @@ class PoolSettings(_Section):
 
     name: Name = Field(description="Name of the pool, unique.")
     threshold_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None,
+        default=None,
         description="Token budgets (prompt + output) up to this prefer the pool, in tokens. Ascending from pool to "
         "pool; null for the last one, and only for it.",
     )
     spill_at: Positive = Field(
-        0.85,
+        default=0.85,
         description="Mean pressure ((running + waiting) / max_num_seqs) of the pool's instances from which on "
         "requests go to another pool that can hold them.",
     )
@@ -130,21 +135,25 @@ class SpeedSettings(_Section):
     """Iteration-time model of one instance: a decode step over n sequences takes W + H·n seconds."""
 
     iteration_base_seconds: Positive = Field(
-        0.008, description="W, the fixed part of one iteration, in seconds."
+        default=0.008, description="W, the fixed part of one iteration, in seconds."
     )
     iteration_per_sequence_seconds: NotNegative = Field(
-        0.00065, description="H, what each running sequence adds to an iteration, in seconds."
+        default=0.00065, description="H, what each running sequence adds to an iteration, in seconds."
     )
     prefill_tokens_per_second: Positive = Field(
-        16_000.0, description="Prompt tokens that an otherwise idle instance prefills per second."
+        default=16_000.0, description="Prompt tokens that an otherwise idle instance prefills per second."
     )
 
 
 class InstanceSettings(_Section):
     """One vLLM server: `ip:port`, or a mapping when there is more to say."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"x-expected": "ip:port, or a mapping with address and draining"}
+    )
+
     address: IpPort = Field(description="Address, unique in the fleet. Envoy's EDS takes no host names.")
-    draining: bool = Field(False, description="True: it finishes what it has and gets nothing new.")
+    draining: bool = Field(default=False, description="True: it finishes what it has and gets nothing new.")
 
     @model_validator(mode="before")
     @classmethod
@@ -177,7 +186,7 @@ class PolicySettings(_Section):
     """The choice of an instance."""
 
     name: PolicyName = Field(
-        PolicyName.LEAST_WORK,
+        default=PolicyName.LEAST_WORK,
         strict=False,
         description="`least_work`: the least predicted work, dead-reckoned between scrapes; "
         "`shortest_queue`: the fewest requests in flight; `round_robin`, `random`: baselines.",
@@ -188,28 +197,33 @@ class BudgetSettings(_Section):
     """What one request may take."""
 
     request_timeout_seconds: Positive = Field(
-        300.0, description="For a whole request, retries included, in seconds."
+        default=300.0, description="For a whole request, retries included, in seconds."
     )
     per_try_timeout_seconds: Positive | None = Field(
-        None,
+        default=None,
         description="For one try until its answer is complete, in seconds; null: only the whole is bounded. "
         "It ends streams too, so leave room for the longest one.",
     )
-    max_attempts: int = Field(3, ge=1, le=10, description="Most tries of one request, the first included.")
+    max_attempts: int = Field(
+        default=3, ge=1, le=10, description="Most tries of one request, the first included."
+    )
     retry_budget_percent: float = Field(
-        20.0, ge=0, le=100, description="Retries at once, as a percentage of a cluster's requests in flight."
+        default=20.0,
+        ge=0,
+        le=100,
+        description="Retries at once, as a percentage of a cluster's requests in flight.",
     )
     min_retry_concurrency: int = Field(
-        3, ge=0, description="Retries at once that are always allowed, however idle the cluster."
+        default=3, ge=0, description="Retries at once that are always allowed, however idle the cluster."
     )
     output_quantile: float = Field(
-        0.9,
+        default=0.9,
         gt=0,
         lt=1,
         description="Quantile of the learned output length to provide for when the client names no limit.",
     )
     max_output_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None,
+        default=None,
         description="Most output tokens to provide for when the client names no limit; null: no bound but the "
         "instance's `max_model_len`.",
     )
@@ -219,10 +233,14 @@ class ScrapeSettings(_Section):
     """Reading each instance's `/metrics`."""
 
     interval_seconds: Positive = Field(
-        1.0, description="Time between two scrapes of an instance, in seconds."
+        default=1.0, description="Time between two scrapes of an instance, in seconds."
     )
-    timeout_seconds: Positive = Field(0.8, description="For one scrape, in seconds; at most the interval.")
-    jitter: Share = Field(0.2, description="Share of the interval by which a scrape is moved at random.")
+    timeout_seconds: Positive = Field(
+        default=0.8, description="For one scrape, in seconds; at most the interval."
+    )
+    jitter: Share = Field(
+        default=0.2, description="Share of the interval by which a scrape is moved at random."
+    )
 
 
 class Settings(_Section):

@@ -26,7 +26,12 @@ class Complaint:
 
 def complaints_of(error: ValidationError) -> list[Complaint]:
     """Translate every error that pydantic found."""
-    return [_complaint(detail) for detail in error.errors(include_url=False)]
+    # pydantic counts only the items that are well; when some are not, `too_short` is no mistake of its own.
+    return [
+        _complaint(detail)
+        for detail in error.errors(include_url=False)
+        if not (detail["type"] == "too_short" and detail["input"])
+    ]
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - whatever the file holds
@@ -57,15 +62,18 @@ def _complaint(detail: ErrorDetails) -> Complaint:
     if kind == "extra_forbidden":
         return _unknown_key(path)
     expected = expectation_at(path) or Expectation("a valid value")
+    meaning = expected.description
     if kind == "missing":
-        return Complaint(path, f"missing, expected {expected.words}", expected.description)
+        if expected.keys:
+            return Complaint(
+                path, f"missing, expected {expected.words} with {', '.join(expected.keys)}", meaning
+            )
+        return Complaint(path, f"missing, expected {expected.words}", meaning)
     if path and path[0] == "version":
         return Complaint(
             path, f"got {shown(detail['input'])}, expected 1", "this program reads version 1 only"
         )
-    if kind in ("model_type", "model_attributes_type", "dict_type") and isinstance(
-        detail["input"], type(None)
-    ):
+    if kind in ("model_type", "model_attributes_type", "dict_type") and detail["input"] is None:
         hint = "remove the key to take every default, or indent the section's keys below it"
         return Complaint(path, f"got nothing, expected {expected.words}", hint)
     reason = detail.get("ctx", {}).get("error")

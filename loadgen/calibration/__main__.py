@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,23 +31,22 @@ def studies(folder: Path) -> list[Study]:
     Raises:
         FileNotFoundError: When the folder lacks a file.
     """
-    planned: list[Study] = [
-        ("Recorded runs, request by request", run.label, lambda run=run: recorded_run_study(run))  # type: ignore[misc]
-        for run in recorded_runs(folder)
+    recorded, closed, static = (
+        "Recorded runs, request by request",
+        "Closed loops, means per load",
+        "Static batches",
+    )
+    return [
+        *((recorded, run.label, partial(recorded_run_study, run)) for run in recorded_runs(folder)),
+        *(
+            (closed, label, partial(closed_loop_study, label, points))
+            for label, points in closed_loop_points(folder, least=LEAST_LOADS).items()
+        ),
+        *(
+            (static, label, partial(static_batch_study, label, points))
+            for label, points in static_batch_points(folder).items()
+        ),
     ]
-    planned.extend(
-        (
-            "Closed loops, means per load",
-            label,
-            lambda label=label, points=points: closed_loop_study(label, points),
-        )  # type: ignore[misc]
-        for label, points in closed_loop_points(folder, least=LEAST_LOADS).items()
-    )
-    planned.extend(
-        ("Static batches", label, lambda label=label, points=points: static_batch_study(label, points))  # type: ignore[misc]
-        for label, points in static_batch_points(folder).items()
-    )
-    return planned
 
 
 def main(

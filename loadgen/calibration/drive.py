@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from loadgen.calibration.measured import LoadPoint, MeasuredRequest
-from loadgen.calibration.speed import Speed
 from loadgen.engine.config import EngineConfig
 from loadgen.engine.core import Engine
 from loadgen.engine.records import Completion, EngineRequest
+from loadgen.engine.speed import Speed
 
 AMPLE_KV_BLOCKS = 1_000_000
 """KV memory was not recorded and did not bind in any of these runs."""

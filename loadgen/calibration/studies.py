@@ -12,7 +12,7 @@ import numpy as np
 from loadgen.calibration.drive import AMPLE_KV_BLOCKS, Replay, Times, closed_loop, replay, static_batch
 from loadgen.calibration.measured import LoadPoint, MeasuredRequest, RecordedRun
 from loadgen.calibration.solve import Vector, nonnegative_least_squares, simplex_search
-from loadgen.calibration.speed import Speed
+from loadgen.engine.speed import Speed
 
 RECORDED_BATCHED_TOKENS = 2048
 """`max_num_batched_tokens` of the recorded runs, as their source states."""
@@ -181,10 +181,14 @@ def _log_error(simulated: Times, real: Times) -> float:
 
 
 def _errors(simulated: Sequence[Times], real: Sequence[Times]) -> Errors:
-    def error(name: str) -> float:
-        pairs = [
-            (getattr(one, name), getattr(other, name)) for one, other in zip(simulated, real, strict=True)
-        ]
-        return median(abs(one - other) / other for one, other in pairs if other > 0.0)
+    pairs = list(zip(simulated, real, strict=True))
+    return Errors(
+        ttft=_median_error([(one.ttft, other.ttft) for one, other in pairs]),
+        tpot=_median_error([(one.tpot, other.tpot) for one, other in pairs]),
+        e2e=_median_error([(one.e2e, other.e2e) for one, other in pairs]),
+    )
 
-    return Errors(error("ttft"), error("tpot"), error("e2e"))
+
+def _median_error(pairs: Sequence[tuple[float, float]]) -> float:
+    # A request of one token has no TPOT to be right about.
+    return median(abs(simulated - real) / real for simulated, real in pairs if real > 0.0)

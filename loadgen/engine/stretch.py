@@ -37,7 +37,7 @@ class Stretch:
         """How many of its iterations have ended at `now`."""
         if self.end_of(self.length) <= now:
             return self.length
-        elapsed = now - self.start_seconds
+        elapsed = max(now - self.start_seconds, 0.0)
         if self.growth_seconds > 0.0:
             # growth/2·k² + (first - growth/2)·k = elapsed, in the form that does not cancel.
             half = self.growth_seconds / 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from loadgen.engine.config import EngineConfig
+from loadgen.engine.speed import Speed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,16 @@ class InstanceSpec:
     def port(self) -> int:
         """The address's port; 0 for any."""
         return int(self.address.rpartition(":")[2])
+
+    def at_speed(self, speed: Speed) -> Self:
+        """The same instance on other hardware, for instance one of `loadgen.engine.presets`."""
+        return replace(
+            self,
+            iteration_base_seconds=speed.base_seconds,
+            iteration_per_sequence_seconds=speed.per_sequence_seconds,
+            iteration_per_context_token_seconds=speed.per_context_token_seconds,
+            prefill_tokens_per_second=speed.prefill_tokens_per_second,
+        )
 
     def engine_config(self) -> EngineConfig:
         """The engine's share of the figures.

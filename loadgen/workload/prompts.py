@@ -62,15 +62,23 @@ class TextSource:
         self._seed = seed
         self._corpora: dict[str, _Corpus] = {}
 
+    def prepare(self, kind: str) -> None:
+        """Do the work of a kind's first text now, not in the middle of a run.
+
+        Raises:
+            ValueError: `kind` is not known.
+        """
+        if kind not in self._corpora:
+            self._corpora[kind] = _corpus(kind, self._seed)
+
     def text(self, kind: str, tokens: int, key: str) -> str:
         """Text of about `tokens` tokens, by `BYTES_PER_TOKEN`; equal arguments give equal text.
 
         Raises:
             ValueError: `kind` is not known.
         """
-        corpus = self._corpora.get(kind)
-        if corpus is None:
-            corpus = self._corpora[kind] = _corpus(kind, self._seed)
+        self.prepare(kind)
+        corpus = self._corpora[kind]
         characters = max(1, round(tokens * BYTES_PER_TOKEN[kind] / corpus.bytes_per_character))
         start = random.Random(f"{self._seed}/{kind}/{key}").choice(corpus.starts)
         if start + characters <= len(corpus.text):

@@ -94,6 +94,7 @@ def build_schedule(workload: Workload, arrivals: Times, mix: RequestMix, seed: i
     schedule: list[ScheduledRequest] = []
     for index, (start, call) in enumerate(zip(arrivals, workload.calls, strict=False)):
         kind = draw_kind(workload.mix, f"{seed}/{call.conversation}")
+        source.prepare(kind)
         schedule.append(_scheduled(float(start), _form(str(index), call, kind, mix, rng), source))
     return schedule
 

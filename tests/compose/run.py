@@ -98,16 +98,17 @@ def up(stack: Stack) -> Finding:
     started = time.monotonic()
     stack.compose("up", "--detach", "--no-build")
 
-    def settled() -> dict[str, str] | None:
-        states = {name: detail["State"] for name, detail in stack.containers().items()}
-        words = {
-            name: state.get("Health", {}).get("Status", state["Status"]) for name, state in states.items()
-        }
-        return words if len(words) == 4 and set(words.values()) <= {"healthy", "running"} else None
+    states: dict[str, str] = {}
 
-    states = until(settled, 60)
+    def settled() -> bool | None:
+        for name, detail in stack.containers().items():
+            state = detail["State"]
+            states[name] = state.get("Health", {}).get("Status", state["Status"])
+        return len(states) == 4 and set(states.values()) <= {"healthy", "running"} or None
+
+    passed = bool(until(settled, 60))
     observed = f"{states} after {time.monotonic() - started:.0f} s"
-    return Finding("docker compose up: running and healthy", states is not None, observed)
+    return Finding("docker compose up: running and healthy", passed, observed)
 
 
 def confined(stack: Stack) -> Finding:

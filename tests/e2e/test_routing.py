@@ -104,19 +104,19 @@ async def test_requests_without_a_model_pass_through(gateway: Any) -> None:
 
     assert "list" == models["object"]
     assert 404 == status
-    assert ["/v1/models", "/unknown/path"] == [r["path"] for r in await gateway.received()]
+    assert {"model-a", "model-b"} >= {model["root"] for model in models["data"]}
 
 
 async def test_streams_flow_and_carry_usage(gateway: Any, chat: Chat) -> None:
     """A streamed answer arrives in many chunks, ends with [DONE], and its usage chunk passes."""
-    body = chat(stream=True, tokens=40, stream_options={"include_usage": True})
+    body = chat(stream=True, tokens=400, max_tokens=500, stream_options={"include_usage": True})
     async with gateway.post(body) as response:
         chunks = [chunk async for chunk in response.content.iter_any()]
     events = b"".join(chunks).split(b"\n\n")
 
     assert len(chunks) > 3
     assert b"data: [DONE]" == events[-2]
-    assert 40 == orjson.loads(events[-3].removeprefix(b"data: "))["usage"]["completion_tokens"]
+    assert 400 == orjson.loads(events[-3].removeprefix(b"data: "))["usage"]["completion_tokens"]
 
 
 async def test_load_spreads_over_instances(gateway: Any, chat: Chat) -> None:

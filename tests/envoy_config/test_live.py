@@ -224,6 +224,15 @@ async def test_request_ids_are_envoys_and_the_clients_own_is_kept_beside(gateway
     assert "mine" == first["x-client-request-id"] == second["x-client-request-id"]
 
 
+async def test_a_client_without_a_request_id_gets_ours(gateway: Any) -> None:
+    """Nothing is made up for the client's side, and the answer names the id that the logs carry."""
+    answer = await post(gateway, {"model": "b"})
+
+    [seen] = gateway.upstreams["b1"].received
+    assert "x-client-request-id" not in seen.headers
+    assert seen.headers[names.REQUEST_ID] == answer.headers[names.REQUEST_ID]
+
+
 async def test_a_trace_of_the_client_is_continued(gateway: Any) -> None:
     """Envoy's spans and the service's call carry the client's trace id, each try with a span of its own."""
     ups = gateway.upstreams
@@ -355,7 +364,12 @@ async def test_an_eight_megabyte_prompt_passes_both_filters(gateway: Any) -> Non
     hosts = (ups["a1"].address, ups["a3"].address)
     sizes: list[int] = []
     choose = decided(*hosts, cluster=names.UNION_CLUSTER, retries=1)
-    gateway.stub.decide = lambda body: (sizes.append(len(body)), choose(body))[1]
+
+    def decide(body: bytes) -> SimpleNamespace:
+        sizes.append(len(body))
+        return choose(body)
+
+    gateway.stub.decide = decide
     body = b'{"model":"a","prompt":"' + b"x" * 8_000_000 + b'"}'
 
     answer = await post(gateway, body)

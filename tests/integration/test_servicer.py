@@ -9,14 +9,33 @@ from typing import Any
 import grpc
 import pytest
 
+from extproc.calibrate.outcome import Outcome
+from extproc.decide.plan import Attempt, Plan
 from extproc.errors import NoInstanceError
+from extproc.facts.parse import parse_request
 from extproc.protocol import names
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.server.servicer import ExternalProcessor
+from extproc.telemetry.records import DecideRecord
 
 CHAT = b'{"model": "auto", "messages": [{"role": "user", "content": "hello"}]}'
 SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
 UNSAMPLED = f"00-{'a' * 32}-{'b' * 16}-00"
 TIMEOUT_SECONDS = 10.0
+
+PLAN = Plan(
+    decision_id="decision-1",
+    attempts=(Attempt(address="10.0.0.1:8000", cluster="a", model="a", work_seconds=1.0),),
+    route_cluster="a",
+    max_retries=0,
+    timeout_seconds=30.0,
+    per_try_timeout_seconds=None,
+    model=None,
+    pool="short",
+    budget=None,
+    candidates=1,
+    reason="only one",
+)
 
 Make = Callable[..., wire.ProcessingRequest]
 
@@ -163,6 +182,52 @@ async def test_a_plan_that_cannot_be_encoded_is_abandoned(
 
     assert ["decision-1"] == [plan.decision_id for plan in service.router.abandoned]
     assert [] == service.listener.decisions
+
+
+async def test_a_plan_that_cannot_be_delivered_is_abandoned(decide_headers: Make, decide_body: Make) -> None:
+    """Envoy resets the stream while the answer is under way: the plan is given up, and nobody is told of it."""
+    abandoned: list[str] = []
+    told: list[Any] = []
+
+    class ResetContext:
+        """A stream that is reset at its second answer."""
+
+        incoming = iter([decide_headers(), decide_body(CHAT)])
+        answers = 0
+
+        def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+            return ((names.ROLE, names.ROLE_DECIDE),)
+
+        async def read(self) -> wire.ProcessingRequest:
+            return next(self.incoming)
+
+        async def write(self, _answer: wire.ProcessingResponse) -> None:
+            self.answers += 1
+            if self.answers == 2:
+                raise asyncio.CancelledError
+
+    class Listener:
+        def decided(self, record: DecideRecord) -> None:
+            told.append(record)
+
+        def finished(self, outcome: Outcome) -> None:
+            told.append(outcome)
+
+    processor = ExternalProcessor(
+        parse=parse_request,
+        route=lambda _facts, _on_stage: PLAN,
+        abandon=lambda plan: abandoned.append(plan.decision_id),
+        listener=Listener(),
+        clock_ns=lambda: 0,
+        max_body_bytes=4096,
+    )
+
+    context: Any = ResetContext()
+    with pytest.raises(asyncio.CancelledError):
+        await processor.process(context, context)
+
+    assert [PLAN.decision_id] == abandoned
+    assert [] == told
 
 
 async def test_an_overflow_is_retried(service: Any) -> None:

@@ -50,7 +50,14 @@ def test_no_bytes_crash_the_readers(data: bytes) -> None:
 def test_odd_json_is_tolerated() -> None:
     """Fields of the wrong type are ignored; an answer that is no object is an error."""
     reader = StreamedAnswer()
-    for event in ({"choices": None}, {"choices": [1, {"delta": None}]}, {"usage": 3}, {"choices": {}}, [1]):
+    events: list[object] = [
+        {"choices": None},
+        {"choices": [1, {"delta": None}]},
+        {"usage": 3},
+        {"choices": {}},
+        [1],
+    ]
+    for event in events:
         reader.feed(b"data: " + json.dumps(event).encode() + b"\n\n", now=0.0)
 
     assert 5 == reader.events

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from loadgen.client import Progress, TargetUnreachableError, run_load
+from loadgen.client import LOOK_AHEAD, Progress, TargetUnreachableError, run_load
 from loadgen.schedule import ScheduledRequest
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -167,14 +168,16 @@ async def test_latency_counts_from_the_intended_start() -> None:
         return web.json_response({"model": "m"})
 
     def slow_body() -> bytes:
-        import time
-
         time.sleep(0.4)
         return b"{}"
 
-    late = ScheduledRequest(start_seconds=0.0, path="/", body=slow_body)
+    # Bodies are rendered ahead of their time, so the slow one is further ahead than that.
+    schedule = [
+        *a_schedule(*([0.0] * (LOOK_AHEAD + 1))),
+        ScheduledRequest(start_seconds=0.0, path="/", body=slow_body),
+    ]
     async with serving(handler) as url:
-        (record,) = await run_load([late], url, timeout_seconds=5)
+        *_, record = await run_load(schedule, url, timeout_seconds=5)
 
     assert record.lag_seconds > 0.2
     assert record.e2e_seconds >= record.lag_seconds

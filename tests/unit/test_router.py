@@ -16,6 +16,7 @@ from extproc.errors import ModelNotFoundError
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
+from extproc.facts.text import Category, TextProfile
 from extproc.fleet.topology import Cluster, Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
 from extproc.router import EXPIRY_GRACE_SECONDS, Router
@@ -138,6 +139,23 @@ def test_a_good_try_moves_nothing(router: Router, make_facts: Callable[..., Requ
     router.record_try(TryRecord(decision_id="d", address=first, status=200, flags=(), is_failure=False), 0.1)
 
     assert router.book.sequences_by_address()[first] == 1
+
+
+def test_an_overflow_moves_the_charge_without_suspicion(
+    router: Router, make_facts: Callable[..., RequestFacts]
+) -> None:
+    """A context-length rejection that the plan provides for is nobody's failure; the roomier instance is charged."""
+    text = TextProfile(((next(iter(Category)), 25_000),))
+    plan = router.route(make_facts(text=text, max_output_tokens=50), now=0.0, decision_id="d")
+    short, long = (attempt.address for attempt in plan.attempts[:2])
+    rejected = TryRecord(decision_id="d", address=short, status=400, flags=(), is_failure=False)
+
+    assert (short,) == plan.overflow_addresses
+    assert router.record_try(rejected, 0.1) is True
+    assert (0, 1) == tuple(router.book.sequences_by_address()[a] for a in (short, long))
+    assert not router.book.snapshot(0.1).suspect.any()
+    assert router.record_try(rejected, 0.2) is True
+    assert router.book.sequences_by_address()[long] == 1
 
 
 def test_an_answer_clears_suspicion_of_who_served(

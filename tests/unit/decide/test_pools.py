@@ -55,6 +55,17 @@ def test_the_threshold_decides_when_nobody_is_busy(
     assert (rows, reason) == (choice.rows.tolist(), choice.reason)
 
 
+def test_the_threshold_is_held_against_the_expected_budget(
+    choose: Callable[..., PoolChoice], make_budget: Budget
+) -> None:
+    """A conservative figure above the threshold keeps a request short as long as it surely fits there."""
+    fits = choose(make_budget(3900, 100, upper=5000))
+    too_large = choose(make_budget(3900, 100, upper=8100))
+
+    assert ([0, 1], "threshold") == (fits.rows.tolist(), fits.reason)
+    assert ([2, 3], "capacity") == (too_large.rows.tolist(), too_large.reason)
+
+
 def test_an_overloaded_short_pool_spills_into_the_long_one(
     choose: Callable[..., PoolChoice], make_budget: Budget
 ) -> None:

@@ -161,6 +161,18 @@ def test_failures_make_suspect_for_longer_and_longer() -> None:
     assert book.snapshot(3.9).suspect.tolist() == [False]
 
 
+def test_an_old_failure_does_not_count_in_the_row() -> None:
+    """After being trusted for as long as it was suspect, an instance starts from the shortest suspicion again."""
+    book = LoadBook(fleet_of(A))
+    for now in (0.0, 1.5):
+        book.observe_failure(A, now=now)
+    assert book.snapshot(3.4).suspect.tolist() == [True]
+
+    book.observe_failure(A, now=5.6)
+    assert book.snapshot(6.5).suspect.tolist() == [True]
+    assert book.snapshot(6.7).suspect.tolist() == [False]
+
+
 def test_refused_scrapes_make_suspect_until_one_is_answered() -> None:
     """One refused scrape may be chance; the second says that nobody listens."""
     book = LoadBook(fleet_of(A))

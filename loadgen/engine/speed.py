@@ -1,4 +1,4 @@
-"""The four figures that make an engine fast or slow, as the unknowns of a fit."""
+"""The four figures that make an engine fast or slow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loadgen.engine.config import EngineConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """W, H, A and R of `EngineConfig`.
+    """W, H, A and R of `EngineConfig`, without its capacity.
 
     Attributes:
         base_seconds: W.
@@ -26,7 +26,11 @@ class Speed:
     def engine_config(
         self, *, max_num_seqs: int, max_num_batched_tokens: int, max_model_len: int, kv_blocks: int
     ) -> EngineConfig:
-        """An engine of this speed."""
+        """An engine of this speed and that capacity.
+
+        Raises:
+            ValueError: When no engine can have it.
+        """
         return EngineConfig(
             iteration_base_seconds=self.base_seconds,
             iteration_per_sequence_seconds=self.per_sequence_seconds,
