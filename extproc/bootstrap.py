@@ -41,8 +41,8 @@ from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
 from extproc.settings import Settings
 from extproc.settings.address import SELF
-from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.listeners import Listeners
+from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.otlp import BatchEnvelope
 from extproc.telemetry.span_export import SpanExporter
 from extproc.telemetry.spans import SpanListener
@@ -128,7 +128,7 @@ class Application:
                 jitter=settings.scrape.jitter,
             ),
             clock=time.monotonic,
-            rng=random.Random(),
+            rng=random.Random(),  # noqa: S311 - spreads scrapes, keeps no secret
             on_failure=self._scrape_failed,
         )
         self._watch = FleetWatch(
@@ -232,7 +232,9 @@ class Application:
             await asyncio.sleep(EXPIRY_SWEEP_SECONDS)
             expired = self.router.book.expire(time.monotonic())
             if expired:
-                logger.warning("%d requests never reported their end and were taken off the load book", expired)
+                logger.warning(
+                    "%d requests never reported their end and were taken off the load book", expired
+                )
 
     def _route(self, facts: RequestFacts, on_stage: OnStage) -> Plan:
         return self.router.route(
@@ -246,14 +248,14 @@ class Application:
     def _tried(self, record: TryRecord) -> None:
         if self.router.record_try(record, time.monotonic()):
             row = self.router.book.table.row_by_address.get(record.address)
-            self._metrics.overflow_retried(self.router.book.table.clusters[row].pool if row is not None else "")
+            self._metrics.overflow_retried(
+                self.router.book.table.clusters[row].pool if row is not None else ""
+            )
 
     def _apply(self, fresh: Settings) -> None:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
         write_endpoints(self._endpoints_directory, fresh.fleet())
-        self.router.replace(
-            fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh)
-        )
+        self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
         self._scraper.follow(self.router.book.table.addresses)
         self._settings = fresh
 

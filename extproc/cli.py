@@ -23,7 +23,9 @@ app = typer.Typer(
 FleetFile = Annotated[Path, typer.Argument(help="The fleet file.", metavar="FLEET.yaml")]
 EndpointsDirectory = Annotated[
     Path | None,
-    typer.Option("--eds-dir", help="Where Envoy's endpoint files stand, instead of gateway.endpoints_directory."),
+    typer.Option(
+        "--eds-dir", help="Where Envoy's endpoint files stand, instead of gateway.endpoints_directory."
+    ),
 ]
 
 
@@ -94,8 +96,12 @@ def render(
 
 @app.command()
 def health(
-    address: Annotated[str, typer.Option(help="Where the service listens, host:port or unix:/path.")] = "127.0.0.1:50051",
-    service: Annotated[str, typer.Option(help="liveness, readiness, or empty for the service as a whole.")] = "",
+    address: Annotated[
+        str, typer.Option(help="Where the service listens, host:port or unix:/path.")
+    ] = "127.0.0.1:50051",
+    service: Annotated[
+        str, typer.Option(help="liveness, readiness, or empty for the service as a whole.")
+    ] = "",
 ) -> None:
     """Ask a running service for its gRPC health; exit code 1 when it is not serving."""
     import grpc
@@ -111,7 +117,7 @@ def health(
         try:
             status = call(health_pb2.HealthCheckRequest(service=service), timeout=3).status
         except grpc.RpcError as error:
-            _fail(f"{address} does not answer: {error.details()}")  # type: ignore[attr-defined]
+            _fail(f"{address} does not answer: {error.details()}")
     if status != health_pb2.HealthCheckResponse.SERVING:
         _fail(f"{address} is not serving")
     print("serving")
@@ -133,10 +139,12 @@ def traces(
 
     url = f"http://{admin}/traces?last={last}"
     try:
-        with urlopen(url, timeout=30) as response:  # noqa: S310 - the scheme is fixed above
+        with urlopen(url, timeout=30) as response:
             body = response.read()
     except (URLError, OSError) as error:
-        _fail(f"{url} does not answer ({error}). Is the service running, and is this its service.admin address?")
+        _fail(
+            f"{url} does not answer ({error}). Is the service running, and is this its service.admin address?"
+        )
     if as_json:
         print(body.decode())
         return

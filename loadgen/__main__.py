@@ -190,6 +190,38 @@ def demo(
         _stop("; ".join(found), FAILED)
 
 
+@app.command()
+def bench(
+    out: Annotated[Path, typer.Option(help="Write the figures here, as JSON; logs go beside it.")] = Path(
+        "out/bench/overhead.json"
+    ),
+    quick: Annotated[bool, typer.Option(help="Fewer requests and rounds, wider intervals.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same bodies, arrivals and resamples.")] = 1,
+) -> None:
+    """Compare the service with a no-op service and with none: CPU per request and latency, in one run."""
+    import asyncio
+
+    from rich.console import Console
+
+    from loadgen.bench.cases import extent
+    from loadgen.bench.report import bench_summary, show
+    from loadgen.bench.run import run_bench
+    from loadgen.replay import write_summary
+    from loadgen.stack.failure import StackError
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    try:
+        result = asyncio.run(run_bench(extent(quick=quick), out.parent / "run", seed=seed, console=console))
+    except (StackError, OSError) as error:
+        _stop(str(error), FAILED)
+    summary = bench_summary(result)
+    write_summary(summary, out)
+    show(summary, result, console)
+    console.print(f"figures: {out}", highlight=False)
+
+
 def _announce(instances: Sequence[Instance]) -> None:
     for instance in instances:
         spec = instance.spec

@@ -34,7 +34,9 @@ def eligible(facts: RequestFacts, snapshot: FleetSnapshot) -> Candidates:
     table = snapshot.table
     rows, rewrites_model = _rows_for_model(facts.model, table)
     if facts.subset is not None:
-        rows = np.array([row for row in rows if _in_subset(table.addresses[row], facts.subset)], dtype=np.int64)
+        rows = np.array(
+            [row for row in rows if _in_subset(table.addresses[row], facts.subset)], dtype=np.int64
+        )
         if not len(rows):
             raise NoInstanceError(
                 "No instance of the subset that the gateway allows serves this request.",

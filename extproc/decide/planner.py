@@ -82,9 +82,7 @@ def plan_passthrough(
     decision_id: str,
 ) -> Plan:
     """Plan a request that is not understood: any instance may serve it, the least busy first."""
-    work = predicted_work_seconds(
-        snapshot, candidates.rows, prompt_tokens=0, output_tokens=1, sequences=1
-    )
+    work = predicted_work_seconds(snapshot, candidates.rows, prompt_tokens=0, output_tokens=1, sequences=1)
     positions = order(policy.policy, candidates.rows, work, snapshot, rng)[: policy.max_attempts]
     return _plan(
         decision_id=decision_id,

@@ -95,7 +95,9 @@ class LoadBook:
         It stays there until it is advanced or released, or at the latest until `expires_at`.
         """
         address = addresses[0]
-        entry = _InFlight(addresses, overflow_addresses, address, request_id, sequences, output_tokens, expires_at)
+        entry = _InFlight(
+            addresses, overflow_addresses, address, request_id, sequences, output_tokens, expires_at
+        )
         self._in_flight[decision_id] = entry
         if request_id:
             self._by_request.setdefault(request_id, set()).add(decision_id)

@@ -65,9 +65,7 @@ class FleetTable:
             addresses=addresses,
             clusters=clusters,
             row_by_address={address: row for row, address in enumerate(addresses)},
-            rows_by_model={
-                model: np.flatnonzero(model_index == index) for index, model in enumerate(models)
-            },
+            rows_by_model={model: np.flatnonzero(model_index == index) for index, model in enumerate(models)},
             models=models,
             model_index=model_index,
             pool_index=np.array([pools[cluster.pool] for cluster in clusters], dtype=np.int64),

@@ -46,7 +46,9 @@ def route_config(settings: Settings) -> RouteConfiguration:
                 name="requests",
                 domains=["*"],
                 routes=[_decided(settings), _elsewhere(settings), *_fallbacks(settings)],
-                retry_policy=_retry_policy(retries=budgets.max_attempts - 1, per_try=budgets.per_try_timeout_seconds),
+                retry_policy=_retry_policy(
+                    retries=budgets.max_attempts - 1, per_try=budgets.per_try_timeout_seconds
+                ),
                 request_body_buffer_limit=settings.gateway.max_body_bytes,
                 include_request_attempt_count=True,
                 include_attempt_count_in_response=True,

@@ -53,5 +53,7 @@ def admin_app(
     return app
 
 
-def _json(value: Any) -> web.Response:
-    return web.Response(body=orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), content_type="application/json")
+def _json(value: object) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), content_type="application/json"
+    )

@@ -66,7 +66,9 @@ class FleetWatch:
             return
         changes = self._static_changes(self._settings, fresh)
         if changes:
-            self._refuse("\n".join([*changes, "These need `ttca render` and a restart of Envoy and the service."]))
+            self._refuse(
+                "\n".join([*changes, "These need `ttca render` and a restart of Envoy and the service."])
+            )
             return
         try:
             self._apply(fresh)

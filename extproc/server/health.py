@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
 
 import grpc
+import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from extproc.server.servicer import SERVICE_NAME as EXT_PROC_SERVICE
@@ -13,6 +15,8 @@ from extproc.server.servicer import SERVICE_NAME as EXT_PROC_SERVICE
 _LIVENESS = "liveness"
 _READINESS = ("", "readiness", EXT_PROC_SERVICE)
 _WATCH_SECONDS = 0.5
+
+_Context: TypeAlias = grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 
 class HealthService:
@@ -25,7 +29,7 @@ class HealthService:
     def __init__(self) -> None:
         self.serving = False
 
-    def rpc_handler(self) -> grpc.GenericRpcHandler:
+    def rpc_handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants."""
         decode = health_pb2.HealthCheckRequest.FromString
         encode = health_pb2.HealthCheckResponse.SerializeToString
@@ -45,15 +49,17 @@ class HealthService:
         return None
 
     async def _check(
-        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+        self, request: health_pb2.HealthCheckRequest, context: _Context
     ) -> health_pb2.HealthCheckResponse:
         status = self._status(request.service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service; see endpoint-picker protocol 004")
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, "no such service; see endpoint-picker protocol 004"
+            )
         return health_pb2.HealthCheckResponse(status=status)
 
     async def _watch(
-        self, request: health_pb2.HealthCheckRequest, _context: grpc.aio.ServicerContext
+        self, request: health_pb2.HealthCheckRequest, _context: _Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         told: int | None = None
         while True:

@@ -25,9 +25,7 @@ class StateFile:
             raises ValueError when it cannot.
     """
 
-    def __init__(
-        self, path: Path, parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]
-    ) -> None:
+    def __init__(self, path: Path, parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]) -> None:
         self._path = path
         self._parts = parts
 
@@ -48,7 +46,9 @@ class StateFile:
                 try:
                     restore(saved[name])
                 except ValueError as error:
-                    logger.warning("%s: part %s is not usable and starts from its prior: %s", self._path, name, error)
+                    logger.warning(
+                        "%s: part %s is not usable and starts from its prior: %s", self._path, name, error
+                    )
 
     def save(self) -> None:
         """Write every part's state; the old file stays whole until the new one is complete."""
@@ -73,11 +73,15 @@ class StateFile:
         try:
             self.save()
         except OSError as error:
-            logger.warning("cannot write %s, what was learned is lost at the next restart: %s", self._path, error)
+            logger.warning(
+                "cannot write %s, what was learned is lost at the next restart: %s", self._path, error
+            )
 
     def _set_aside(self, problem: str) -> None:
         aside = self._path.with_suffix(".unreadable")
-        logger.warning("%s is not usable (%s); set aside as %s, starting from priors", self._path, problem, aside)
+        logger.warning(
+            "%s is not usable (%s); set aside as %s, starting from priors", self._path, problem, aside
+        )
         try:
             self._path.replace(aside)
         except OSError as error:

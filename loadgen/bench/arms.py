@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ import yaml
 from extproc.gateway.endpoints import write_endpoints
 from extproc.gateway.filters import ATTEMPT_FILTER, DECIDE_FILTER, JSON_FILTER
 from loadgen.stack.local import LocalStack
-from loadgen.stack.ports import free_ports
 from loadgen.stack.process import ChildProcess
 
 _ENVOY_THREADS = 1
@@ -92,20 +93,20 @@ async def is_listening(address: str) -> bool:
     return True
 
 
-def fleet_document(instances: int, instance_ports: list[int]) -> dict[str, Any]:
-    """Declare two models, each with three quarters of its instances in the short pool, on free local ports.
+def fleet_document(instance_ports: Sequence[int], own_ports: Sequence[int]) -> dict[str, Any]:
+    """Declare two models, each with three quarters of its instances in the short pool.
 
     Args:
-        instances: Number of instances, a multiple of 8.
-        instance_ports: Their ports.
+        instance_ports: A local port for each instance; a multiple of 8.
+        own_ports: Local ports of the gateway, its admin interface, the service and its admin interface.
 
     Raises:
-        ValueError: `instances` is no multiple of 8, or the ports are not as many.
+        ValueError: The number of instances is no multiple of 8.
     """
-    if instances % 8 or instances != len(instance_ports):
-        raise ValueError(f"expected a multiple of 8 instances with a port each, got {instances}")
+    if len(instance_ports) % 8:
+        raise ValueError(f"expected a multiple of 8 instances, got {len(instance_ports)}")
     addresses = [f"127.0.0.1:{port}" for port in instance_ports]
-    eighth = instances // 8
+    eighth = len(instance_ports) // 8
     bounds = (0, 3 * eighth, 4 * eighth, 7 * eighth, 8 * eighth)
     kinds = (
         ("llama-short", "llama-3.1-8b", "short", 8192, 128),
@@ -113,7 +114,7 @@ def fleet_document(instances: int, instance_ports: list[int]) -> dict[str, Any]:
         ("qwen-short", "qwen2.5-32b", "short", 8192, 128),
         ("qwen-long", "qwen2.5-32b", "long", _LONG_CONTEXT_TOKENS, 64),
     )
-    gateway, gateway_admin, service, service_admin = (f"127.0.0.1:{port}" for port in free_ports(4))
+    gateway, gateway_admin, service, service_admin = (f"127.0.0.1:{port}" for port in own_ports)
     return {
         "version": 1,
         "gateway": {"listen": gateway, "admin": gateway_admin, "concurrency": _ENVOY_THREADS},
@@ -130,6 +131,6 @@ def fleet_document(instances: int, instance_ports: list[int]) -> dict[str, Any]:
                 "price_usd_per_mtok": {"input": 0.1, "output": 0.2},
                 "instances": addresses[start:end],
             }
-            for (name, model, pool, length, slots), start, end in zip(kinds, bounds, bounds[1:], strict=True)
+            for (name, model, pool, length, slots), (start, end) in zip(kinds, pairwise(bounds), strict=True)
         ],
     }

@@ -93,15 +93,18 @@ def _fleet_document(fleet_file: Path, console: Console) -> dict[str, Any]:
     return document
 
 
-async def _exercise(
-    stack: LocalStack, seed: int, environ: Mapping[str, str], console: Console
-) -> DemoResult:
+async def _exercise(stack: LocalStack, seed: int, environ: Mapping[str, str], console: Console) -> DemoResult:
     models = tuple(dict.fromkeys(cluster.model for cluster in stack.settings.clusters))
-    chat = _options(stack, "azure_conv", CHAT_REQUESTS, seed, models)
+    chat = _options(stack, "azure_conv", CHAT_REQUESTS, seed=seed, models=models)
     plans = [plan_run(chat, environ)]
     span = plans[0].schedule[-1].start_seconds
     rate = LONG_REQUESTS / span
-    plans.append(plan_run(_options(stack, "mooncake_conversation", LONG_REQUESTS, seed, models, rate), environ))
+    plans.append(
+        plan_run(
+            _options(stack, "mooncake_conversation", LONG_REQUESTS, seed=seed, models=models, rate=rate),
+            environ,
+        )
+    )
     schedule: list[ScheduledRequest] = list(
         heapq.merge(*(plan.schedule for plan in plans), key=lambda request: request.start_seconds)
     )
@@ -114,9 +117,7 @@ async def _exercise(
     display = RunDisplay(console, len(schedule))
     with display.shown():
         fault = asyncio.create_task(_disturb(faulty))
-        records = await run_load(
-            schedule, stack.gateway_url, timeout_seconds=120, on_progress=display.update
-        )
+        records = await run_load(schedule, stack.gateway_url, timeout_seconds=120, on_progress=display.update)
         await fault
     lines = tuple(plan.workload for plan in plans)
     pools = {i.address: c.pool for c in stack.settings.clusters for i in c.instances}
@@ -145,6 +146,7 @@ def _options(
     stack: LocalStack,
     workload: str,
     requests: int,
+    *,
     seed: int,
     models: tuple[str, ...],
     rate: float | None = None,
@@ -189,7 +191,12 @@ async def _settled_traces(
 
 
 async def _counters(session: aiohttp.ClientSession, stack: LocalStack) -> dict[str, int]:
-    wanted = ("upstream_rq_retry", "upstream_rq_retry_success", "rejected_header_mutations", "failure_mode_allowed")
+    wanted = (
+        "upstream_rq_retry",
+        "upstream_rq_retry_success",
+        "rejected_header_mutations",
+        "failure_mode_allowed",
+    )
     totals = dict.fromkeys(wanted, 0)
     async with session.get(f"{stack.envoy_admin_url}/stats?format=json&filter=retry|ext_proc") as response:
         for entry in orjson.loads(await response.read())["stats"]:
@@ -199,7 +206,7 @@ async def _counters(session: aiohttp.ClientSession, stack: LocalStack) -> dict[s
     return totals
 
 
-async def _json(session: aiohttp.ClientSession, url: str) -> Any:
+async def _json(session: aiohttp.ClientSession, url: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     async with session.get(url) as response:
         if response.status != 200:
             raise StackError(f"{url} answered {response.status}")

@@ -128,7 +128,9 @@ def _decisions(result: DemoResult) -> Table:
             f"over {estimate['samples']} answers that told their usage",
         )
     retried = result.counters["upstream_rq_retry_success"]
-    table.add_row("retries", f"{retried} succeeded on the next instance of the plan ({result.faulty} had failed)")
+    table.add_row(
+        "retries", f"{retried} succeeded on the next instance of the plan ({result.faulty} had failed)"
+    )
     traces = result.traces["summary"]
     table.add_row("traces", f"{traces['joined']} of {traces['total']} join Envoy's and the service's spans")
     return table
@@ -138,6 +140,8 @@ def _telling_trace(result: DemoResult) -> TraceTree | None:
     """The latest trace with a retry; without one, the latest."""
     traces = result.traces["traces"]
     for trace in reversed(traces):
-        if any(span["attributes"].get(attributes.ATTEMPTS, 1) not in (0, 1) for span in _below(trace["roots"])):
+        if any(
+            span["attributes"].get(attributes.ATTEMPTS, 1) not in (0, 1) for span in _below(trace["roots"])
+        ):
             return trace
     return traces[-1] if traces else None

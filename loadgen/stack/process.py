@@ -49,12 +49,18 @@ class ChildProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as sink:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
             )
         deadline = asyncio.get_running_loop().time() + within_seconds
         while not await is_ready():
             if self._process.returncode is not None:
-                raise StackError(f"{self.name} ended at once (exit code {self._process.returncode}). {self._tail()}")
+                raise StackError(
+                    f"{self.name} ended at once (exit code {self._process.returncode}). {self._tail()}"
+                )
             if asyncio.get_running_loop().time() > deadline:
                 await self.kill()
                 raise StackError(f"{self.name} was not ready within {within_seconds:.0f} s. {self._tail()}")

@@ -54,7 +54,14 @@ class ChatFramer:
         if not self._is_chat:
             return b""
         return b"".join(
-            self._chunk({"index": index, "delta": {"role": "assistant", "content": ""}}, None)
+            self._event(
+                {
+                    "index": index,
+                    "delta": {"role": "assistant", "content": ""},
+                    "logprobs": None,
+                    "finish_reason": None,
+                }
+            )
             for index in range(len(self._choices))
         )
 
@@ -93,15 +100,22 @@ class ChatFramer:
 
     def _chunk(self, piece: dict[str, Any], finish_reason: str | None) -> bytes:
         choice = {**piece, "logprobs": None, "finish_reason": finish_reason}
+        # vLLM leaves out what its code did not set, which differs between the two APIs.
         if finish_reason is not None or not self._is_chat:
             choice["stop_reason"] = None
+        if not self._is_chat:
+            choice["prompt_token_ids"] = None
+        choice["token_ids"] = None
+        return self._event(choice)
+
+    def _event(self, choice: dict[str, Any]) -> bytes:
         document: dict[str, Any] = {**self._base, "choices": [choice]}
         if self._asked.continuous_usage:
             document["usage"] = usage_of(self._choices, self._asked.n, self._produced)
         return sse(document)
 
     def _frame(self, index: int) -> tuple[bytes, bytes]:
-        head, _, tail = self._chunk(self._piece(index, "@@"), None).partition(b"@@")
+        head, _, tail = self._chunk(self._piece(index, "@@"), None).rpartition(b"@@")
         return head, tail
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ class Gateway:
 
     def post(self, body: Any, *, path: str = "/v1/chat/completions", **options: Any) -> Any:
         """Send a body (bytes as they are, else as JSON); use as a context manager."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        data = content if len(content) < 1 << 20 else io.BytesIO(content)
         headers = {"content-type": "application/json"} | options.pop("headers", {})
         return self.session.post(self.url + path, data=data, headers=headers, **options)
 
@@ -91,6 +93,11 @@ class Gateway:
             (entry for entry in found if entry["path"] not in ("/metrics", "/health")),
             key=lambda entry: entry["received_at"],
         )
+
+    async def received_total(self, address: str) -> int:
+        """How many requests an instance received since it started."""
+        async with self.session.get(f"http://{address}/admin/requests?last=0") as response:
+            return int((await response.json())["total"])
 
     async def reset(self) -> None:
         """Heal every instance and forget what it received."""
@@ -158,12 +165,20 @@ def chat_fixture() -> Callable[..., dict[str, Any]]:
     return chat
 
 
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The fleet document of a module's stack."""
+    return fleet_document()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def running(
+    tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]
+) -> AsyncIterator[Gateway]:
     """One stack for all tests of a module."""
     run_dir: Path = tmp_path_factory.mktemp("stack")
     async with (
-        LocalStack(run_dir, fleet_document(), time_scale=10) as stack,
+        LocalStack(run_dir, document, time_scale=10) as stack,
         aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60), connector=aiohttp.TCPConnector(limit=0)
         ) as session,

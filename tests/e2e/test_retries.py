@@ -94,7 +94,9 @@ async def test_state_is_charged_to_who_served(trusted: Any, chat: Chat) -> None:
     """After a retry the running request counts on the second host, and at the end nobody has anything."""
     hosts = trusted.instances("b-short")
     await trusted.faults(hosts[0], error_rate=1.0, error_status=503)
-    tasks = [asyncio.create_task(trusted.ask(chat(model="model-b", tokens=60, max_tokens=60))) for _ in range(2)]
+    tasks = [
+        asyncio.create_task(trusted.ask(chat(model="model-b", tokens=60, max_tokens=60))) for _ in range(2)
+    ]
     for address in hosts:
         await trusted.faults(address, time_scale=3.0)
 
@@ -113,7 +115,7 @@ async def test_state_is_charged_to_who_served(trusted: Any, chat: Chat) -> None:
 
 
 async def test_a_too_small_estimate_is_retried_in_the_long_pool(trusted: Any, chat: Chat) -> None:
-    """vLLM's context-length rejection by a short instance becomes one retry on a long one, and is learned from."""
+    """A context-length rejection by a short instance becomes one retry on a long one, and is learned from."""
     # Text that takes several times more tokens than its kind usually does.
     rare = " ".join(f"{n:x}" for n in range(10**9, 10**9 + 7 * 10**8, 10**6))
     status, headers, answer = await trusted.ask(chat(rare, model="model-a"))

@@ -51,7 +51,9 @@ async def test_a_configured_alias_stands_for_its_models(gateway: Any, chat: Chat
 async def test_the_token_budget_chooses_the_pool(gateway: Any, chat: Chat) -> None:
     """A prompt beyond the short pool's threshold is served by the long pool, a short one by the short pool."""
     _, short, _ = await gateway.ask(chat("Say hello.", model="model-a"))
-    _, long, answer = await gateway.ask(chat("The quick brown fox jumps over the dog. " * 800, model="model-a"))
+    _, long, answer = await gateway.ask(
+        chat("The quick brown fox jumps over the dog. " * 800, model="model-a")
+    )
 
     assert short["x-inference-pod"] in gateway.instances("a-short")
     assert long["x-inference-pod"] in gateway.instances("a-long")
@@ -99,7 +101,9 @@ async def test_requests_without_a_model_pass_through(gateway: Any) -> None:
     """A bodyless request and an unknown path reach an instance, untouched."""
     async with gateway.session.get(gateway.url + "/v1/models") as response:
         models = await response.json()
-    async with gateway.post(b"anything", path="/unknown/path", headers={"content-type": "text/plain"}) as other:
+    async with gateway.post(
+        b"anything", path="/unknown/path", headers={"content-type": "text/plain"}
+    ) as other:
         status = other.status
 
     assert "list" == models["object"]

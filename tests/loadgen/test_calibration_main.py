@@ -12,6 +12,7 @@ from loadgen.data import VARIABLE
 
 
 def write(folder: Path, name: str, text: str) -> None:
+    """Put a table where the measurements are looked for."""
     (folder / "latency").mkdir(exist_ok=True)
     (folder / "latency" / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
 

@@ -18,6 +18,7 @@ TRUE = Speed(
 
 
 def arrivals(count: int) -> list[MeasuredRequest]:
+    """Requests of mixed lengths, ten per second."""
     draw = random.Random(4)
     at = 0.0
     requests = []

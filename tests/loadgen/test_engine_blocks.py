@@ -9,6 +9,7 @@ CONTEXTS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
 
 def decoding(contexts: list[int], *, total: int, iteration: int) -> BlockLedger:
+    """A ledger with one decoding sequence per context."""
     ledger = BlockLedger(total, 4)
     for context in contexts:
         ledger.take(ledger.blocks_for(context))

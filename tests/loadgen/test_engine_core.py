@@ -22,10 +22,12 @@ CONFIG = EngineConfig(
 
 
 def a_request(name: str, *, prompt: int = 10, outputs: tuple[int, ...] = (3,)) -> EngineRequest:
+    """A request of ten prompt tokens and three output tokens unless told otherwise."""
     return EngineRequest(request_id=name, prompt_tokens=prompt, output_tokens=outputs)
 
 
 def finished(engine: Engine, until: float = 1e6) -> dict[str, Completion]:
+    """What has ended until then, by request and choice."""
     return {f"{done.request_id}.{done.choice}": done for done in engine.advance(until).completions}
 
 
@@ -237,58 +239,66 @@ class PlainEngine:
         return -(-tokens // self.config.block_size)
 
     def iterate(self, now: float) -> float:
-        preempted = False
-        while True:
-            growth = [s for s in self.running if not s.to_prefill and self.blocks(s.stored + 1) > s.blocks]
-            if len(growth) <= self.free:
-                break
-            victim = self.running.pop()
-            self.free += victim.blocks
-            victim.to_prefill, victim.stored, victim.blocks = victim.prompt + victim.made, 0, 0
-            self.waiting.insert(0, victim)
-            self.preemptions += 1
-            preempted = True
-        decoding = [s for s in self.running if not s.to_prefill]
-        context = sum(s.stored for s in decoding)
-        for sequence in growth:
-            sequence.blocks += 1
+        preempted = self.make_room()
+        decoding = [one for one in self.running if not one.to_prefill]
+        context = sum(one.stored for one in decoding)
+        for one in self.growing():
+            one.blocks += 1
             self.free -= 1
-        budget = self.config.max_num_batched_tokens - len(decoding)
-        chunks: list[tuple[PlainSequence, int]] = []
-        for sequence in [s for s in self.running if s.to_prefill]:
-            if budget:
-                chunks.append((sequence, min(budget, sequence.to_prefill)))
-                budget -= chunks[-1][1]
-        while not preempted and self.waiting and budget and len(self.running) < self.config.max_num_seqs:
-            sequence = self.waiting[0]
-            if self.blocks(sequence.to_prefill) > self.free:
-                break
-            self.waiting.pop(0)
-            sequence.blocks = self.blocks(sequence.to_prefill)
-            self.free -= sequence.blocks
-            self.running.append(sequence)
-            chunks.append((sequence, min(budget, sequence.to_prefill)))
-            budget -= chunks[-1][1]
+        chunks = self.chunks(self.config.max_num_batched_tokens - len(decoding), admit=not preempted)
         now += (
             self.config.iteration_base_seconds
             + self.config.iteration_per_sequence_seconds * (len(decoding) + len(chunks))
             + self.config.iteration_per_context_token_seconds * context
             + sum(tokens for _, tokens in chunks) / self.config.prefill_tokens_per_second
         )
-        for sequence in decoding:
-            sequence.stored += 1
-            sequence.made += 1
-        for sequence, tokens in chunks:
-            sequence.to_prefill -= tokens
-            sequence.stored += tokens
-            if not sequence.to_prefill:
-                sequence.made += 1
-                sequence.first = sequence.first or now
-        for sequence in [s for s in self.running if s.made == s.output]:
-            self.running.remove(sequence)
-            self.free += sequence.blocks
-            self.done[sequence.name] = (sequence.first, now)
+        for one in decoding:
+            one.stored += 1
+            one.made += 1
+        for one, tokens in chunks:
+            one.to_prefill -= tokens
+            one.stored += tokens
+            if not one.to_prefill:
+                one.made += 1
+                one.first = one.first or now
+        for one in [one for one in self.running if one.made == one.output]:
+            self.running.remove(one)
+            self.free += one.blocks
+            self.done[one.name] = (one.first, now)
         return now
+
+    def growing(self) -> list[PlainSequence]:
+        return [
+            one for one in self.running if not one.to_prefill and self.blocks(one.stored + 1) > one.blocks
+        ]
+
+    def make_room(self) -> bool:
+        before = self.preemptions
+        while len(self.growing()) > self.free:
+            victim = self.running.pop()
+            self.free += victim.blocks
+            victim.to_prefill, victim.stored, victim.blocks = victim.prompt + victim.made, 0, 0
+            self.waiting.insert(0, victim)
+            self.preemptions += 1
+        return self.preemptions > before
+
+    def chunks(self, budget: int, *, admit: bool) -> list[tuple[PlainSequence, int]]:
+        chunks: list[tuple[PlainSequence, int]] = []
+        for one in [one for one in self.running if one.to_prefill]:
+            if budget:
+                chunks.append((one, min(budget, one.to_prefill)))
+                budget -= chunks[-1][1]
+        while admit and self.waiting and budget and len(self.running) < self.config.max_num_seqs:
+            one = self.waiting[0]
+            if self.blocks(one.to_prefill) > self.free:
+                break
+            self.waiting.pop(0)
+            one.blocks = self.blocks(one.to_prefill)
+            self.free -= one.blocks
+            self.running.append(one)
+            chunks.append((one, min(budget, one.to_prefill)))
+            budget -= chunks[-1][1]
+        return chunks
 
 
 ARRIVALS = st.lists(

@@ -14,6 +14,7 @@ MESSAGE = {"role": "user", "content": "hello there my friend"}
 
 
 def tokens(api: Api, **body: Any) -> tuple[int, ...]:
+    """Prompt tokens of a body."""
     return parse(api, orjson.dumps(body)).prompts
 
 
@@ -105,9 +106,10 @@ FIELDS = (
 @given(api=st.sampled_from(Api), body=st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_any_json_is_read_or_refused(api: Api, body: dict[str, Any]) -> None:
     """No document makes the reader fail in any other way than with a 400."""
+    status, prompts = 200, tuple[int, ...]([1])
     try:
-        asked = parse(api, orjson.dumps(body))
+        prompts = parse(api, orjson.dumps(body)).prompts
     except ApiError as error:
-        assert error.status == 400
-    else:
-        assert min(asked.prompts) >= 1
+        status = error.status
+    assert status in {200, 400}
+    assert min(prompts) >= 1

@@ -6,6 +6,7 @@ from loadgen.vllm.journal import Journal, ReceivedRequest
 
 
 def add(journal: Journal, body: bytes) -> ReceivedRequest:
+    """Write a request with this body down."""
     return journal.add(received_at=1.0, method="POST", path="/v1/x", headers=[("X-A", "b")], body=body)
 
 

@@ -27,6 +27,7 @@ NAMES = (
 
 
 def an_engine() -> Engine:
+    """An idle engine of 100 tokens of context."""
     return Engine(
         EngineConfig(
             iteration_base_seconds=1.0,
@@ -39,6 +40,7 @@ def an_engine() -> Engine:
 
 
 def page(metrics: EngineMetrics) -> list[str]:
+    """The lines of the page."""
     return metrics.render(an_engine()).splitlines()
 
 

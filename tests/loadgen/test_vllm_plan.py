@@ -12,6 +12,7 @@ SPEC = InstanceSpec(max_model_len=8192, kv_blocks=4096, seed=1)
 
 
 def a_body(**fields: object) -> bytes:
+    """A chat body with these fields besides."""
     return orjson.dumps({"messages": [{"role": "user", "content": "hi"}], **fields})
 
 

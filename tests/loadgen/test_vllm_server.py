@@ -69,12 +69,14 @@ class Client:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture
 async def client(session: aiohttp.ClientSession) -> AsyncIterator[Client]:
+    """A client of an instance of its own."""
     async with running_instances([SPEC]) as (instance,):
         yield Client(instance, session)
 
@@ -112,6 +114,15 @@ async def test_a_stream_says_what_the_plain_answer_says(client: Client) -> None:
     assert ["length", "length"] == [
         chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1] if chunk["choices"][0]["finish_reason"]
     ]
+
+
+async def test_usage_can_ride_on_every_chunk(client: Client) -> None:
+    """With continuous_usage_stats each chunk counts the tokens so far."""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = {"messages": HELLO, "stream_options": options, "ttca_sim": {"output_tokens": 4}}
+    *chunks, usage, _ = await client.stream("/v1/chat/completions", body)
+    assert [0, 1, 2, 3, 4] == [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert usage["usage"]["completion_tokens"] == 4
 
 
 async def test_equal_bodies_get_equal_answers(client: Client) -> None:

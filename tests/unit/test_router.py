@@ -124,9 +124,7 @@ def test_a_failed_try_moves_the_charge_and_makes_suspect(
     facts = make_facts()
     plan = router.route(facts, now=0.0, decision_id="d")
     failed, following = (attempt.address for attempt in plan.attempts[:2])
-    router.record_try(
-        TryRecord(decision_id="d", address=failed, status=503, flags=(), is_failure=True), 0.1
-    )
+    router.record_try(TryRecord(decision_id="d", address=failed, status=503, flags=(), is_failure=True), 0.1)
 
     assert (0, 1) == tuple(router.book.sequences_by_address()[a] for a in (failed, following))
     assert router.route(facts, now=0.2, decision_id="e").attempts[0].address == following

@@ -23,9 +23,8 @@ def make_snapshot() -> Callable[..., FleetSnapshot]:
 
     def make(fleet: Fleet, **arrays: Any) -> FleetSnapshot:
         idle = LoadBook(fleet).snapshot(0.0)
-        return replace(
-            idle, **{k: np.array(v, dtype=getattr(idle, k).dtype) for k, v in arrays.items()}
-        )
+        changes: dict[str, Any] = {k: np.array(v, dtype=getattr(idle, k).dtype) for k, v in arrays.items()}
+        return replace(idle, **changes)
 
     return make
 

@@ -45,11 +45,13 @@ def test_an_unknown_model_is_not_found(
     two_models: FleetSnapshot, make_facts: Callable[..., RequestFacts]
 ) -> None:
     """The error names what was asked for and what there is."""
-    with pytest.raises(ModelNotFoundError, match="`gpt-9` does not exist. Known here: a, auto, b"):
+    with pytest.raises(ModelNotFoundError, match=r"`gpt-9` does not exist\. Known here: a, auto, b"):
         eligible(make_facts(model="gpt-9"), two_models)
 
 
-def test_no_model_admits_everybody(two_models: FleetSnapshot, make_facts: Callable[..., RequestFacts]) -> None:
+def test_no_model_admits_everybody(
+    two_models: FleetSnapshot, make_facts: Callable[..., RequestFacts]
+) -> None:
     """A request that is passed through may go anywhere."""
     assert [0, 1, 2, 3] == eligible(make_facts(model=None), two_models).rows.tolist()
 

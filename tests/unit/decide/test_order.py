@@ -37,7 +37,9 @@ def test_suspects_come_last_under_every_policy(
 ) -> None:
     """Whatever a policy prefers, a suspect instance is only a last resort."""
     snapshot = make_snapshot(make_fleet(), suspect=[True, False, False, False])
-    positions = order(policy, np.arange(4), np.array([0.0, 1.0, 1.0, 1.0]), snapshot, np.random.default_rng(1))
+    positions = order(
+        policy, np.arange(4), np.array([0.0, 1.0, 1.0, 1.0]), snapshot, np.random.default_rng(1)
+    )
 
     assert positions[-1] == 0
 

@@ -109,7 +109,7 @@ def test_what_fits_nobody_is_refused_with_estimate_and_limit(
     choose: Callable[..., PoolChoice], make_budget: Budget
 ) -> None:
     """The error tells the estimate, the stated output and the largest limit."""
-    with pytest.raises(BadRequestError, match="about 65500 tokens and 100 tokens .* is 65536") as caught:
+    with pytest.raises(BadRequestError, match=r"about 65500 tokens and 100 tokens .* is 65536") as caught:
         choose(make_budget(65500, 100))
 
     assert caught.value.reason == "context-length-exceeded"

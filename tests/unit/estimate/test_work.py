@@ -19,9 +19,12 @@ def snapshot(make_fleet: Any) -> FleetSnapshot:
     return LoadBook(fleet).snapshot(0.0)
 
 
-def work(snapshot: FleetSnapshot, *, prompt: int = 100, output: int = 10, **arrays: list[float]) -> list[float]:
+def work(
+    snapshot: FleetSnapshot, *, prompt: int = 100, output: int = 10, **arrays: list[float]
+) -> list[float]:
     """Predict for one sequence on every row, with some arrays of the snapshot replaced."""
-    changed = replace(snapshot, **{name: np.array(value) for name, value in arrays.items()})
+    changes: dict[str, Any] = {name: np.array(value) for name, value in arrays.items()}
+    changed = replace(snapshot, **changes)
     rows = np.arange(len(snapshot.table))
     result: list[float] = predicted_work_seconds(
         changed, rows, prompt_tokens=prompt, output_tokens=output, sequences=1
@@ -43,9 +46,9 @@ def test_company_costs_its_delay_twice(snapshot: FleetSnapshot) -> None:
 
 def test_a_full_instance_costs_the_wait_for_a_slot(snapshot: FleetSnapshot) -> None:
     """Each request ahead for a slot adds the mean residual time until one becomes free."""
-    full, queue = work(
-        snapshot, sequences=[4.0, 8.0, 0.0, 0.0], mean_output_tokens=[100.0, 100.0, 0.0, 0.0]
-    )[:2]
+    full, queue = work(snapshot, sequences=[4.0, 8.0, 0.0, 0.0], mean_output_tokens=[100.0, 100.0, 0.0, 0.0])[
+        :2
+    ]
 
     assert queue - full == pytest.approx(4 * 50 * 0.014 / 4)
 
@@ -59,7 +62,9 @@ def test_the_backlog_of_prompts_comes_first(snapshot: FleetSnapshot) -> None:
 
 def test_memory_that_is_full_costs_a_wait(snapshot: FleetSnapshot) -> None:
     """A request that does not fit into the free KV cache waits for somebody to end."""
-    fits, waits = work(snapshot, sequences=[1.0, 1.0, 0.0, 0.0], kv_free_tokens=[110.0, 109.0, np.inf, np.inf])[:2]
+    fits, waits = work(
+        snapshot, sequences=[1.0, 1.0, 0.0, 0.0], kv_free_tokens=[110.0, 109.0, np.inf, np.inf]
+    )[:2]
 
     assert waits > fits
 

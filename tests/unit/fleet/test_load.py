@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -245,7 +244,9 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
     for now, (operation, number, address) in enumerate(operations):
         match operation:
             case "charge" if not book.release(f"d{number}"):
-                charge(book, f"d{number}", address, D if address != D else A, sequences=1 + number % 3, now=now)
+                charge(
+                    book, f"d{number}", address, D if address != D else A, sequences=1 + number % 3, now=now
+                )
             case "release":
                 book.release(f"d{number}")
             case "release-request":

@@ -43,8 +43,10 @@ def test_reads_the_older_name_of_the_kv_gauge() -> None:
     assert metrics.kv_usage == 0.25
 
 
-@pytest.mark.parametrize("page", [b"", b"<html>", b"vllm:num_requests_running 1.0\n", PAGE.replace(b"} 3.0", b"} x")])
+@pytest.mark.parametrize(
+    "page", [b"", b"<html>", b"vllm:num_requests_running 1.0\n", PAGE.replace(b"} 3.0", b"} x")]
+)
 def test_refuses_a_page_without_the_figures(page: bytes) -> None:
     """A page of something else, or a broken one, is an error and not an idle instance."""
-    with pytest.raises(ValueError, match="vllm|float"):
+    with pytest.raises(ValueError, match=r"vllm|float"):
         parse_metrics(page)

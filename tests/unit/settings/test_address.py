@@ -38,7 +38,7 @@ def test_a_host_and_a_port_are_split(text: str, expected: tuple[str, int]) -> No
 )
 def test_what_is_no_host_and_port_is_refused(text: str) -> None:
     """A missing host, a missing port and a port out of range are told."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         split_host_port(text)
 
 

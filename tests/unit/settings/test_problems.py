@@ -6,6 +6,7 @@ from extproc.settings.problems import Problem, SettingsError, path_text
 
 
 def a_problem(**changes: object) -> Problem:
+    """Make a problem at a place."""
     fields = {"file": Path("fleet.yaml"), "line": 3, "column": 5, "path": "a.b", "message": "wrong"}
     return Problem(**(fields | changes))  # type: ignore[arg-type]
 

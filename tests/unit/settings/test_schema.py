@@ -47,7 +47,7 @@ def test_settings_cannot_be_changed(valid_text: str) -> None:
     settings = parse_settings(valid_text, Path("f"))
 
     with pytest.raises(ValidationError):
-        settings.budgets.max_attempts = 9  # type: ignore[misc]
+        settings.budgets.max_attempts = 9
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1:80", {"address": "10.0.0.1:80"}])

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from extproc.gateway.render import envoy_tree
+from extproc.settings.load import parse_settings
+
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def test_there_is_one_per_deployment_the_union_and_the_service(clusters: dict[str, Any]) -> None:
+    """Spans go to the service, so nothing else is called."""
+    assert ["a-short", "b-long", "fleet", "extproc"] == list(clusters)
+
+
+def test_only_the_union_calls_the_service_per_try(clusters: dict[str, Any]) -> None:
+    """The deployments are the fast path."""
+    filters = {
+        name: [
+            item["name"]
+            for item in cluster["typed_extension_protocol_options"][OPTIONS].get("http_filters", [])
+        ]
+        for name, cluster in clusters.items()
+    }
+
+    assert {
+        "a-short": [],
+        "b-long": [],
+        "extproc": [],
+        "fleet": ["ttca.attempt", "envoy.filters.http.upstream_codec"],
+    } == filters
+
+
+def test_each_follows_its_own_file(clusters: dict[str, Any]) -> None:
+    """The file's name is the cluster's."""
+    paths = {
+        name: clusters[name]["eds_cluster_config"]["eds_config"]["path_config_source"]["path"]
+        for name in ("a-short", "b-long", "fleet")
+    }
+
+    assert {
+        "a-short": "endpoints/a-short.json",
+        "b-long": "endpoints/b-long.json",
+        "fleet": "endpoints/fleet.json",
+    } == paths
+
+
+def test_the_retry_budget_is_the_files(text: str) -> None:
+    """Both numbers reach every cluster of instances."""
+    settings = parse_settings(
+        text + "budgets: {retry_budget_percent: 7.5, min_retry_concurrency: 2}\n", Path("f")
+    )
+    tree = envoy_tree(settings, Path("e"))
+
+    budgets = [
+        cluster["circuit_breakers"]["thresholds"][0].get("retry_budget")
+        for cluster in tree["static_resources"]["clusters"]
+    ]
+    assert [{"budget_percent": {"value": 7.5}, "min_retry_concurrency": 2}] * 3 + [None] == budgets
+
+
+def test_a_receiver_of_spans_elsewhere_gets_a_cluster(text: str) -> None:
+    """A name is resolved by DNS, an address is taken as it is."""
+    types = {}
+    for endpoint in ("jaeger:4317", "10.0.0.9:4317"):
+        settings = parse_settings(text + f"telemetry: {{otlp_endpoint: '{endpoint}'}}\n", Path("f"))
+        tree = envoy_tree(settings, Path("e"))
+        types[endpoint] = {item["name"]: item["type"] for item in tree["static_resources"]["clusters"]}[
+            "otlp"
+        ]
+
+    assert {"jaeger:4317": "STRICT_DNS", "10.0.0.9:4317": "STATIC"} == types
+
+
+def test_the_service_may_listen_on_a_socket(text: str) -> None:
+    """Envoy reaches it by path."""
+    settings = parse_settings(text + "service: {listen: 'unix:/run/t.sock'}\n", Path("f"))
+    tree = envoy_tree(settings, Path("e"))
+
+    service = tree["static_resources"]["clusters"][-1]
+    endpoint = service["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    assert {"pipe": {"path": "/run/t.sock"}} == endpoint["endpoint"]["address"]

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from extproc.gateway.render import envoy_tree, render_envoy_yaml
+from extproc.settings import Settings
+
+
+def test_the_text_says_what_was_built(settings: Settings) -> None:
+    """Comments and layout change nothing."""
+    text = render_envoy_yaml(settings, Path("e"))
+
+    assert envoy_tree(settings, Path("e")) == yaml.safe_load(text)
+
+
+def test_the_directory_is_the_files_unless_another_is_named(settings: Settings) -> None:
+    """The service and Envoy agree on it through the fleet file."""
+    assert "out/run/endpoints/fleet.json" in render_envoy_yaml(settings)
+    assert "/elsewhere/fleet.json" in render_envoy_yaml(settings, Path("/elsewhere"))
+
+
+def test_rendering_is_repeatable(settings: Settings) -> None:
+    """The same file gives the same text, byte for byte."""
+    assert render_envoy_yaml(settings) == render_envoy_yaml(settings)

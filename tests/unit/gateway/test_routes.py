@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extproc.gateway.render import envoy_tree
+from extproc.protocol import names
+from extproc.settings.load import parse_settings
+
+
+def virtual_host(tree: dict[str, Any]) -> dict[str, Any]:
+    """The only one there is."""
+    manager = tree["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    [host] = manager["route_config"]["virtual_hosts"]
+    found: dict[str, Any] = host
+    return found
+
+
+def test_a_decision_comes_first_and_may_grant_retries(tree: dict[str, Any]) -> None:
+    """The service names the cluster; without its word there is one attempt."""
+    decided = virtual_host(tree)["routes"][0]
+
+    assert [{"name": names.CLUSTER, "present_match": True}] == decided["match"]["headers"]
+    assert names.CLUSTER == decided["route"]["cluster_header"]
+    assert 0 == decided["route"]["retry_policy"]["num_retries"]
+    assert "per_try_timeout" not in decided["route"]["retry_policy"]
+
+
+def test_without_a_decision_the_files_budgets_hold(text: str) -> None:
+    """Attempts and timeouts are those that the service would grant."""
+    budgets = "budgets: {max_attempts: 5, per_try_timeout_seconds: 20, request_timeout_seconds: 60}\n"
+    host = virtual_host(envoy_tree(parse_settings(text + budgets, Path("f")), Path("e")))
+
+    assert (4, "20s") == (host["retry_policy"]["num_retries"], host["retry_policy"]["per_try_timeout"])
+    assert {"60s"} == {route["route"]["timeout"] for route in host["routes"]}
+    assert {names.UNION_CLUSTER} == {route["route"]["cluster"] for route in host["routes"][1:]}
+
+
+def test_long_bodies_match_the_longest_pool_first(text: str) -> None:
+    """Each pool takes the bodies that the pool before it may not hold."""
+    text = text.replace("{name: long}", "{name: middle, threshold_tokens: 5000}, {name: long}").replace(
+        "aliases:",
+        """  - {name: b-middle, model: b, pool: middle, max_model_len: 9000, max_num_seqs: 8, price_usd_per_mtok: *p,
+      instances: ["10.0.0.3:80"]}\naliases:""",
+    )
+    routes = virtual_host(envoy_tree(parse_settings(text, Path("f")), Path("e")))["routes"][2:]
+
+    starts = [route["match"]["headers"][0]["range_match"]["start"] for route in routes[:-1]]
+    pools = [
+        route["route"]["metadata_match"]["filter_metadata"][names.LB_NAMESPACE]["pool"]
+        for route in routes[:-1]
+    ]
+    assert ["15000", "3000"] == starts
+    assert ["long", "middle"] == pools
+    assert {"prefix": "/"} == routes[-1]["match"]
+
+
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/v1/chat/completions", True),
+        ("/v1/chat/completions/", True),
+        ("/v1/messages?beta=true", True),
+        ("/v1/models", False),
+        ("/v1/chat/completions/x", False),
+        ("/v1/completionsx", False),
+    ],
+)
+def test_other_paths_are_told_apart(tree: dict[str, Any], path: str, known: bool) -> None:
+    """As the service tells them apart: with a query and a trailing slash or without."""
+    elsewhere = virtual_host(tree)["routes"][1]
+    [matcher] = elsewhere["match"]["headers"]
+
+    assert known == bool(re.fullmatch(matcher["string_match"]["safe_regex"]["regex"], path))
+    assert matcher["invert_match"] is True
+    assert elsewhere["typed_per_filter_config"]["ttca.events"]["disabled"] is True
