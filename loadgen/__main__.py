@@ -199,8 +199,7 @@ def bench(
     seed: Annotated[int, typer.Option(help="Same seed, same bodies, arrivals and resamples.")] = 1,
 ) -> None:
     """Compare the service with a no-op service and with none: CPU per request and latency, in one run."""
-    import asyncio
-
+    import uvloop
     from rich.console import Console
 
     from loadgen.bench.cases import extent
@@ -213,7 +212,7 @@ def bench(
     if not console.is_terminal:
         console = Console(width=110)
     try:
-        result = asyncio.run(run_bench(extent(quick=quick), out.parent / "run", seed=seed, console=console))
+        result = uvloop.run(run_bench(extent(quick=quick), out.parent / "run", seed=seed, console=console))
     except (StackError, OSError) as error:
         _stop(str(error), FAILED)
     summary = bench_summary(result)

@@ -54,12 +54,22 @@ class Attempt:
         cluster: The instance's cluster.
         model: Name under which the instance serves the model.
         work_seconds: Predicted work of this attempt: own time plus the delay it causes others.
+        chance: P(correct) given that all earlier attempts of the plan failed; None when nobody estimated it.
+        latency_seconds: Predicted time from its start to its last byte; None when nobody estimated it.
+        latency_upper_seconds: Upper quantile of that; None when nobody estimated it.
+        cost_usd: Predicted price of the attempt; None when nobody estimated it.
+        max_tokens: Output limit that the instance can hold when the client's is larger; None to leave the body's.
     """
 
     address: str
     cluster: str
     model: str
     work_seconds: float
+    chance: float | None = None
+    latency_seconds: float | None = None
+    latency_upper_seconds: float | None = None
+    cost_usd: float | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,11 @@ class Plan:
         reason: Why this pool and order, in a few words for traces and logs.
         overflow_addresses: Instances whose context-length rejection (a 400) is retried on the next attempt;
             never the last attempt's.
+        is_verified: True when each answer is verified before the client gets it: takes the union cluster.
+        hedges: True when a try that exceeds its timeout is raced by the next one instead of being given up.
+        ability: Mean and standard deviation of the latent factor that the chances were computed with: how easy the
+            question looks; None when nobody estimated it.
+        started_unix_ms: When the decision was made, milliseconds since the epoch; TTCA counts from here.
     """
 
     decision_id: str
@@ -94,3 +109,7 @@ class Plan:
     candidates: int
     reason: str
     overflow_addresses: tuple[str, ...] = ()
+    is_verified: bool = False
+    hedges: bool = False
+    ability: tuple[float, float] | None = None
+    started_unix_ms: int = 0

@@ -41,6 +41,12 @@ class RequestFacts:
         tools: Number of declared tools.
         body_bytes: Size of the body as received.
         request_id: Envoy's `x-request-id`; empty when absent.
+        has_contract: True when the answer can be held against what was asked: `response_format` or `tools`.
+        has_logprobs: True when the answer will carry token log-probabilities.
+        expectation: `x-ttca-expect` as the client sent it; empty when absent.
+        session: `x-ttca-session`: joins requests that ask the same thing again; empty when absent.
+        deadline_seconds: `x-ttca-deadline-ms` in seconds: when the answer stops being useful; None when absent.
+        is_deterministic: True when the same model would answer the same again (temperature 0 or a seed).
         subset: The only addresses that may serve (protocol 004); None when all may.
     """
 
@@ -58,4 +64,10 @@ class RequestFacts:
     tools: int = 0
     body_bytes: int = 0
     request_id: str = ""
+    has_contract: bool = False
+    has_logprobs: bool = False
+    expectation: str = ""
+    session: str = ""
+    deadline_seconds: float | None = None
+    is_deterministic: bool = False
     subset: frozenset[str] | None = None

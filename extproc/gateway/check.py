@@ -15,7 +15,7 @@ from rich.text import Text
 from extproc.gateway.render import render_envoy_yaml
 from extproc.settings import Problem, Settings, SettingsError, load_settings
 from extproc.settings.address import is_unix, split_host_port
-from extproc.settings.schema import AUTO
+from extproc.settings.schema import AUTO, ClusterSettings
 
 _LOOPBACK = ("127.", "::1")
 _BYTES_PER_TOKEN = 4
@@ -58,7 +58,8 @@ def check(path: Path) -> CheckReport:
         return CheckReport(path=path, settings=None, problems=error.problems, warnings=())
     rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes)
     warnings = [warning for rule in rules for warning in rule(settings)]
-    warnings.extend(_stale(settings, path.with_name("envoy.yaml")))
+    if path.name == "fleet.yaml":
+        warnings.extend(_stale(settings, path.with_name("envoy.yaml")))
     return CheckReport(path=path, settings=settings, problems=(), warnings=tuple(warnings))
 
 
@@ -82,27 +83,28 @@ def _verdict(report: CheckReport) -> Text:
 def _summary(settings: Settings) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("pool", "cluster", "model"):
-        table.add_column(title)
-    for title in ("instances", "draining", "context", "sequences", "$/M in", "$/M out"):
+        table.add_column(title, no_wrap=True)
+    for title in ("instances", "context", "seqs", "$/M in, out"):
         table.add_column(title, justify="right")
     for pool in settings.pools:
         for cluster in settings.clusters:
             if cluster.pool != pool.name:
                 continue
-            draining = sum(instance.draining for instance in cluster.instances)
-            price = cluster.price_usd_per_mtok
             table.add_row(
-                f"{pool.name} (≤ {pool.threshold_tokens:,})" if pool.threshold_tokens else pool.name,
+                f"{pool.name} ≤ {pool.threshold_tokens:,}" if pool.threshold_tokens else pool.name,
                 cluster.name,
                 cluster.model,
-                str(len(cluster.instances)),
-                str(draining) if draining else "",
+                _counted(cluster),
                 f"{cluster.max_model_len:,}",
                 str(cluster.max_num_seqs),
-                f"{price.input:g}",
-                f"{price.output:g}",
+                f"{cluster.price_usd_per_mtok.input:g}, {cluster.price_usd_per_mtok.output:g}",
             )
     return table
+
+
+def _counted(cluster: ClusterSettings) -> str:
+    draining = sum(instance.draining for instance in cluster.instances)
+    return f"{len(cluster.instances)} ({draining} draining)" if draining else str(len(cluster.instances))
 
 
 def _lonely(settings: Settings) -> Iterator[str]:

@@ -23,6 +23,30 @@ DECISION_ID = "x-ttca-decision-id"
 ATTEMPT_LIMITS = "x-ttca-attempt"
 """Request header: what the ATTEMPT filter must know of the plan, so that any replica can serve its stream."""
 
+EXPECT = "x-ttca-expect"
+"""Request header of clients: what a correct answer must satisfy (grammar: docs/verification.md)."""
+
+SESSION = "x-ttca-session"
+"""Request header of clients who judge for themselves: joins requests that ask the same thing again."""
+
+DEADLINE = "x-ttca-deadline-ms"
+"""Request header of clients: milliseconds after which an answer is of no use."""
+
+VERDICT = "x-ttca-verdict"
+"""Response header: `accepted`, `rejected` (the last answer of an exhausted plan) or `unverified`."""
+
+VERDICT_REASON = "x-ttca-verdict-reason"
+"""Response header: machine-readable reason of the verdict."""
+
+INSTANCE = "x-ttca-instance"
+"""Response header: `ip:port` of the instance that answered."""
+
+ATTEMPTS = "x-ttca-attempts"
+"""Response header: tries that were made, this one included."""
+
+ELAPSED = "x-ttca-elapsed-ms"
+"""Response header of verified answers: milliseconds since the decision, so far."""
+
 RETRY = "x-ttca-retry"
 """Response header set by the ATTEMPT filter: Envoy's router retries on the plan's next instance."""
 

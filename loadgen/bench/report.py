@@ -40,7 +40,7 @@ def bench_summary(result: BenchResult) -> dict[str, Any]:
             "is_met": aimed["cpu_ratio_to_noop"] <= AIM_CPU_RATIO,
         },
         "background_cpu_ms_per_second": {
-            name: share * _MILLISECONDS for name, share in result.background_cpu_ratio.items()
+            str(name): share * _MILLISECONDS for name, share in result.background_cpu_ratio.items()
         },
         "rows": rows,
     }

@@ -62,6 +62,8 @@ def fleet() -> dict[str, Any]:
             "pools": [{"name": "short", "threshold_tokens": SHORT_TOKENS}, {"name": "long"}],
             "clusters": clusters,
             "aliases": {ALIAS: [MODEL]},
+            # When one of two servers dies, more than the usual fifth of the requests needs a retry at once.
+            "budgets": {"min_retry_concurrency": 2 * checks.LOAD_CONCURRENCY},
         }
     )
 

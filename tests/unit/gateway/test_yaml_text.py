@@ -37,10 +37,11 @@ def test_short_leaves_stand_on_one_line_and_long_ones_do_not() -> None:
 
 def test_a_comment_stands_before_the_first_place_that_ends_so() -> None:
     """Items of a list go by their name; the comment is indented with what it explains."""
-    tree = {"list": [{"name": "x", "option": True}, {"name": "y", "option": True}]}
+    tree = {"list": [{"name": "one", "option": True}, {"name": "two", "option": True}]}
 
-    assert "list:\n  - name: x\n    option: true\n  - name: y\n    # Why.\n    option: true\n" == write_yaml(
-        tree, {"list[y].option": "Why."}
+    assert (
+        "list:\n  - name: one\n    option: true\n  - name: two\n    # Why.\n    option: true\n"
+        == write_yaml(tree, {"list[two].option": "Why."})
     )
 
 
@@ -48,7 +49,7 @@ def test_a_comment_on_an_item_stands_before_its_dash() -> None:
     """It explains the whole item."""
     tree = {"list": [{"name": "x", "inner": {"a": {"b": 1, "c": [1]}}}]}
 
-    assert "list:\n  # Why.\n  - name: x\n" == write_yaml(tree, {"list[x]": "Why."})[:30]
+    assert write_yaml(tree, {"list[x]": "Why."}).startswith("list:\n  # Why.\n  - name: x\n")
 
 
 def test_a_comment_on_the_first_key_of_an_item_stands_before_its_dash() -> None:
