@@ -53,7 +53,7 @@ calibrate-sim: install ## Hold the simulated vLLM against published measurements
 
 render: install ## Write envoy/envoy.yaml and envoy/compose/envoy.yaml from their fleet files
 	@$(BIN)/ttca render envoy/fleet.yaml --output envoy/envoy.yaml
-	@$(BIN)/ttca render envoy/fleet.compose.yaml --output envoy/compose/envoy.yaml --eds-dir /etc/envoy/eds
+	@$(BIN)/ttca render envoy/fleet.compose.yaml --output envoy/compose/envoy.yaml
 
 protos: install ## Regenerate the Python stubs of our own .proto files
 	@$(BIN)/python -m extproc.protocol.wire.generate
@@ -62,7 +62,7 @@ compose-test: install ## Prove docker-compose.yml with locally built stand-ins (
 	@tests/compose/run.sh
 
 vllm-test: install ## Prove the gateway in front of two real vLLM servers on the CPU (installs 3.4 GB below out/)
-	@$(BIN)/python tests/vllm/run.py
+	@$(BIN)/python -m tests.vllm.run
 
 clean: ## Remove what the targets wrote, except the virtual environment
 	rm -rf out state build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -80,6 +80,26 @@ def output_provision(settings: Settings) -> OutputProvision:
     )
 
 
+def scrape_timing(settings: Settings) -> ScrapeTiming:
+    """What the settings say about scraping."""
+    return ScrapeTiming(
+        interval_seconds=settings.scrape.interval_seconds,
+        timeout_seconds=settings.scrape.timeout_seconds,
+        jitter=settings.scrape.jitter,
+    )
+
+
+def changes_needing_restart(old: Settings, new: Settings) -> list[str]:
+    """Say, a line each, what neither a running Envoy nor a running service can take over."""
+    fields = [
+        name for name in ("admin", "state_file") if getattr(old.service, name) != getattr(new.service, name)
+    ]
+    return [
+        *changes_needing_envoy_restart(old, new),
+        *(f"service.{name}: {getattr(old.service, name)} → {getattr(new.service, name)}" for name in fields),
+    ]
+
+
 class Application:
     """The service, assembled; `run` serves until cancelled.
 
@@ -122,11 +142,7 @@ class Application:
         self._listener = Listeners(SpanListener(sink, RandomIdGenerator()), self._metrics)
         self._scraper = Scraper(
             self.router,
-            ScrapeTiming(
-                interval_seconds=settings.scrape.interval_seconds,
-                timeout_seconds=settings.scrape.timeout_seconds,
-                jitter=settings.scrape.jitter,
-            ),
+            scrape_timing(settings),
             clock=time.monotonic,
             rng=random.Random(),  # noqa: S311 - spreads scrapes, keeps no secret
             on_failure=self._scrape_failed,
@@ -134,7 +150,7 @@ class Application:
         self._watch = FleetWatch(
             fleet_file,
             settings,
-            static_changes=changes_needing_envoy_restart,
+            static_changes=changes_needing_restart,
             apply=self._apply,
             on_reload=self._reloaded,
         )
@@ -256,6 +272,7 @@ class Application:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
         write_endpoints(self._endpoints_directory, fresh.fleet())
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
+        self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
         self._settings = fresh
 

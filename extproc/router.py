@@ -14,7 +14,7 @@ import numpy as np
 from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.budget import OutputProvision, token_budget
-from extproc.decide.eligible import Candidates, eligible
+from extproc.decide.eligible import eligible
 from extproc.decide.plan import Plan
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -82,17 +82,13 @@ class Router:
             plan = plan_passthrough(facts, candidates, snapshot, self._policy, self._rng, decision_id)
         else:
             budget = token_budget(
-                facts, self._models(candidates), self._prompts, self._outputs, self._output_provision
+                facts, candidates.models, self._prompts, self._outputs, self._output_provision
             )
             on_stage("estimate")
             plan = plan_request(facts, budget, candidates, snapshot, self._policy, self._rng, decision_id)
         on_stage("assign")
         self._charge(plan, facts, now)
         return plan
-
-    def _models(self, candidates: Candidates) -> list[str]:
-        table = self.book.table
-        return [table.models[index] for index in np.unique(table.model_index[candidates.rows])]
 
     def _charge(self, plan: Plan, facts: RequestFacts, now: float) -> None:
         budget = plan.budget

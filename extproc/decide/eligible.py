@@ -8,7 +8,7 @@ import numpy as np
 
 from extproc.errors import ModelNotFoundError, NoInstanceError
 from extproc.facts.request import RequestFacts
-from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints, Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +17,12 @@ class Candidates:
 
     Attributes:
         rows: Rows of the snapshot, ascending; at least one.
+        models: Models that they serve; all of the fleet's for a request without a model.
         rewrites_model: True when the client asked for an alias, so that the body's model must be replaced.
     """
 
     rows: Ints
+    models: tuple[str, ...]
     rewrites_model: bool
 
 
@@ -32,7 +34,8 @@ def eligible(facts: RequestFacts, snapshot: FleetSnapshot) -> Candidates:
         NoInstanceError: Somebody serves the model, but nobody may take the request.
     """
     table = snapshot.table
-    rows, rewrites_model = _rows_for_model(facts.model, table)
+    offer = _offer(facts.model, table)
+    rows = offer.rows
     if facts.subset is not None:
         rows = np.array(
             [row for row in rows if _in_subset(table.addresses[row], facts.subset)], dtype=np.int64
@@ -42,29 +45,30 @@ def eligible(facts: RequestFacts, snapshot: FleetSnapshot) -> Candidates:
                 "No instance of the subset that the gateway allows serves this request.",
                 reason="rejected-no-endpoints",
             )
-    rows = rows[snapshot.usable[rows]]
+    usable = snapshot.usable[rows]
+    if not usable.all():
+        rows = rows[usable]
     if not len(rows):
         raise NoInstanceError(
             "Every instance that could serve this request is draining.", reason="rejected-no-endpoints"
         )
-    return Candidates(rows=rows, rewrites_model=rewrites_model)
+    models = offer.models
+    if len(rows) < len(offer.rows):
+        models = tuple(table.models[index] for index in np.unique(table.model_index[rows]))
+    return Candidates(rows=rows, models=models, rewrites_model=offer.is_alias)
 
 
-def _rows_for_model(model: str | None, table: FleetTable) -> tuple[Ints, bool]:
+def _offer(model: str | None, table: FleetTable) -> Offer:
     if model is None:
-        return np.arange(len(table), dtype=np.int64), False
-    rows = table.rows_by_model.get(model)
-    if rows is not None:
-        return rows, False
-    models = table.fleet.aliases.get(model)
-    if models is None:
-        known = sorted({*table.models, *table.fleet.aliases})
+        return Offer(rows=table.rows, models=table.models, is_alias=False)
+    offer = table.offers.get(model)
+    if offer is None:
         raise ModelNotFoundError(
-            f"The model `{model[:200]}` does not exist. Known here: {', '.join(known)}.",
+            f"The model `{model[:200]}` does not exist. Known here: {', '.join(sorted(table.offers))}.",
             reason="model-not-found",
             param="model",
         )
-    return np.sort(np.concatenate([table.rows_by_model[name] for name in models])), True
+    return offer
 
 
 def _in_subset(address: str, subset: frozenset[str]) -> bool:

@@ -12,7 +12,7 @@ from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import RequestFacts
-from extproc.fleet.snapshot import FleetSnapshot, Ints
+from extproc.fleet.snapshot import Floats, FleetSnapshot, Ints
 
 OVERFLOW_FACTOR = 2.0
 """A prompt this many times its conservative estimate must still fit, else the plan provides for an overflow."""
@@ -51,22 +51,31 @@ def plan_request(
     Raises:
         BadRequestError: The budget exceeds every candidate's limit.
     """
+    table = snapshot.table
     pool = choose_pool(budget, candidates.rows, snapshot)
-    ranked, work = _rank(facts, budget, pool.rows, snapshot, policy, rng)
-    first = ranked[0]
-    same_model = snapshot.table.model_index[pool.others] == snapshot.table.model_index[first]
-    elsewhere, elsewhere_work = _rank(facts, budget, pool.others[same_model], snapshot, policy, rng)
-    work |= elsewhere_work
-    in_pool = [row for row in ranked if snapshot.table.model_index[row] == snapshot.table.model_index[first]]
-    sequence = _sequence(in_pool, elsewhere, budget, snapshot)[: policy.max_attempts]
+    work = predicted_work_seconds(
+        snapshot,
+        table.rows,
+        prompt_tokens=budget.prompt_tokens,
+        output_tokens=budget.output_tokens,
+        sequences=facts.choices,
+    )
+    ranked = _ranked(pool.rows, work, snapshot, policy, rng)
+    # The body can name one model only: every attempt serves the first one's.
+    model = table.model_index[ranked[0]]
+    rows = ranked[table.model_index[ranked] == model][: policy.max_attempts].tolist()
+    roomy = _roomy_tokens(budget)
+    if len(rows) == 1 or roomy > table.clusters[rows[0]].max_model_len:
+        others = pool.others[table.model_index[pool.others] == model]
+        rows = _sequence(rows, _ranked(others, work, snapshot, policy, rng).tolist(), roomy, snapshot)
     return _plan(
         decision_id=decision_id,
-        rows=sequence,
+        rows=rows[: policy.max_attempts],
         work=work,
         snapshot=snapshot,
         policy=policy,
-        model=snapshot.table.clusters[first].model if candidates.rewrites_model else None,
-        pool=snapshot.table.fleet.pools[pool.index].name,
+        model=table.models[model] if candidates.rewrites_model else None,
+        pool=table.fleet.pools[pool.index].name,
         budget=budget,
         candidates=len(candidates.rows),
         reason=_reason(pool, policy),
@@ -82,12 +91,13 @@ def plan_passthrough(
     decision_id: str,
 ) -> Plan:
     """Plan a request that is not understood: any instance may serve it, the least busy first."""
-    work = predicted_work_seconds(snapshot, candidates.rows, prompt_tokens=0, output_tokens=1, sequences=1)
-    positions = order(policy.policy, candidates.rows, work, snapshot, rng)[: policy.max_attempts]
+    work = predicted_work_seconds(
+        snapshot, snapshot.table.rows, prompt_tokens=0, output_tokens=1, sequences=1
+    )
     return _plan(
         decision_id=decision_id,
-        rows=[int(candidates.rows[p]) for p in positions],
-        work={int(candidates.rows[p]): float(work[p]) for p in positions},
+        rows=_ranked(candidates.rows, work, snapshot, policy, rng)[: policy.max_attempts].tolist(),
+        work=work,
         snapshot=snapshot,
         policy=policy,
         model=None,
@@ -98,57 +108,43 @@ def plan_passthrough(
     )
 
 
-def _rank(
-    facts: RequestFacts,
-    budget: TokenBudget,
-    rows: Ints,
-    snapshot: FleetSnapshot,
-    policy: PlanPolicy,
-    rng: np.random.Generator,
-) -> tuple[list[int], dict[int, float]]:
-    if not len(rows):
-        return [], {}
-    work = predicted_work_seconds(
-        snapshot,
-        rows,
-        prompt_tokens=budget.prompt_tokens,
-        output_tokens=budget.output_tokens,
-        sequences=facts.choices,
-    )
-    positions = order(policy.policy, rows, work, snapshot, rng)
-    return [int(rows[p]) for p in positions], {
-        int(row): float(seconds) for row, seconds in zip(rows, work, strict=True)
-    }
+def _ranked(
+    rows: Ints, work: Floats, snapshot: FleetSnapshot, policy: PlanPolicy, rng: np.random.Generator
+) -> Ints:
+    """Sort rows best first; `work` is by row of the fleet."""
+    ranked: Ints = rows[order(policy.policy, rows, work[rows], snapshot, rng)]
+    return ranked
 
 
-def _sequence(
-    in_pool: list[int], elsewhere: list[int], budget: TokenBudget, snapshot: FleetSnapshot
-) -> list[int]:
+def _sequence(in_pool: list[int], elsewhere: list[int], roomy: float, snapshot: FleetSnapshot) -> list[int]:
     """Order the tries of one model, leaving the pool only for a reason.
 
     1. The first instance could turn out too small: the best roomier one of another pool comes second.
     2. The pool has a second instance to fail over to: the plan stays in the pool, on Envoy's plain path.
     3. It has none: other pools stand in.
     """
-    limits = snapshot.table.max_model_len
-    larger = [row for row in elsewhere if limits[row] > limits[in_pool[0]]]
-    if larger and _may_overflow(budget, int(limits[in_pool[0]])):
-        return [in_pool[0], larger[0], *in_pool[1:]]
+    clusters = snapshot.table.clusters
+    limit = clusters[in_pool[0]].max_model_len
+    if roomy > limit:
+        larger = next((row for row in elsewhere if clusters[row].max_model_len > limit), None)
+        if larger is not None:
+            return [in_pool[0], larger, *in_pool[1:]]
     if len(in_pool) > 1:
         return in_pool
     return in_pool + elsewhere
 
 
-def _may_overflow(budget: TokenBudget, limit: int) -> bool:
+def _roomy_tokens(budget: TokenBudget) -> float:
+    """Context length from which on no overflow is expected, in tokens."""
     given = budget.output_tokens if budget.output_is_given else 0
-    return OVERFLOW_FACTOR * budget.longest_prompt_tokens_upper + given > limit
+    return OVERFLOW_FACTOR * budget.longest_prompt_tokens_upper + given
 
 
 def _plan(
     *,
     decision_id: str,
     rows: list[int],
-    work: dict[int, float],
+    work: Floats,
     snapshot: FleetSnapshot,
     policy: PlanPolicy,
     model: str | None,
@@ -163,7 +159,7 @@ def _plan(
             address=table.addresses[row],
             cluster=table.clusters[row].name,
             model=table.clusters[row].model,
-            work_seconds=work[row],
+            work_seconds=float(work[row]),
         )
         for row in rows
     )
@@ -190,12 +186,14 @@ def _overflow_addresses(
     """Instances of the plan that may turn out too small and have a larger one later in the plan."""
     if budget is None:
         return ()
-    table = snapshot.table
+    table, roomy = snapshot.table, _roomy_tokens(budget)
+    limits = [table.clusters[row].max_model_len for row in rows]
+    if min(limits) >= roomy:
+        return ()
     return tuple(
         table.addresses[row]
         for position, row in enumerate(rows)
-        if _may_overflow(budget, int(table.max_model_len[row]))
-        and any(table.max_model_len[later] > table.max_model_len[row] for later in rows[position + 1 :])
+        if limits[position] < roomy and limits[position] < max(limits[position:])
     )
 
 

@@ -8,6 +8,7 @@ being on the wrong side of it costs little, and the conservative figure would se
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from extproc.decide.plan import TokenBudget
 from extproc.errors import BadRequestError
 from extproc.fleet.snapshot import FleetSnapshot, Ints
+from extproc.fleet.topology import Pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,33 +43,32 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     Raises:
         BadRequestError: The budget exceeds every candidate's limit; the message names the estimate and the limit.
     """
-    table = snapshot.table
+    pools = snapshot.table.fleet.pools
     # 1. Capacity: who can hold the budget at all.
     fitting, tight = _fitting(budget, rows, snapshot)
-    pools = table.pool_index[fitting]
-    present = np.unique(pools)
+    pool_of = snapshot.table.pool_index[fitting]
+    present = [pool for pool, count in enumerate(np.bincount(pool_of).tolist()) if count]
     # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
-    preferred = next((int(p) for p in present if _covers(budget, snapshot, int(p))), int(present[-1]))
-    by_threshold = next(p for p in range(len(table.fleet.pools)) if _covers(budget, snapshot, p))
+    by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))
+    preferred = next((index for index in present if index >= by_threshold), present[-1])
     reason = "tight" if tight else "threshold" if preferred == by_threshold else "capacity"
     # 3. Spillover: an overloaded pool hands over to the least loaded pool that is not overloaded itself.
-    pressure = {int(p): _pressure(fitting[pools == p], snapshot) for p in present}
-    chosen = preferred
-    if pressure[preferred] >= table.fleet.pools[preferred].spill_at:
-        calm = [p for p, value in pressure.items() if value < table.fleet.pools[p].spill_at]
+    chosen, is_chosen = preferred, pool_of == preferred
+    if len(present) > 1 and _pressure(fitting[is_chosen], snapshot) >= pools[preferred].spill_at:
+        pressure = {index: _pressure(fitting[pool_of == index], snapshot) for index in present}
+        calm = [index for index, value in pressure.items() if value < pools[index].spill_at]
         if calm:
             chosen, reason = min(calm, key=pressure.__getitem__), "spill"
-    # 4. Capacity of the final pool holds by construction: `pressure` knows only pools with fitting candidates.
-    return PoolChoice(
-        index=chosen, rows=fitting[pools == chosen], others=fitting[pools != chosen], reason=reason
-    )
+            is_chosen = pool_of == chosen
+    # 4. Capacity of the final pool holds by construction: `present` knows only pools with fitting candidates.
+    return PoolChoice(index=chosen, rows=fitting[is_chosen], others=fitting[~is_chosen], reason=reason)
 
 
 def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[Ints, bool]:
     limits = snapshot.table.max_model_len[rows]
-    fitting = rows[limits >= budget.total_tokens]
-    if len(fitting):
-        return fitting, False
+    is_enough = limits >= budget.total_tokens
+    if is_enough.any():
+        return rows[is_enough], False
     # The estimate is conservative, and an instance shortens an output that nobody asked for to its own limit. So
     # only what exceeds the largest limit even at the low end of the estimate is refused.
     largest = int(limits.max())
@@ -85,14 +86,13 @@ def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[
     )
 
 
-def _covers(budget: TokenBudget, snapshot: FleetSnapshot, pool: int) -> bool:
-    threshold = snapshot.table.fleet.pools[pool].threshold_tokens
-    return threshold is None or budget.expected_total_tokens <= threshold
+def _covers(budget: TokenBudget, pool: Pool) -> bool:
+    return pool.threshold_tokens is None or budget.expected_total_tokens <= pool.threshold_tokens
 
 
 def _pressure(rows: Ints, snapshot: FleetSnapshot) -> float:
     """Sequences over slots, mean over the pool's healthy candidates; infinite when there is none."""
     healthy = rows[~snapshot.suspect[rows]]
     if not len(healthy):
-        return np.inf
-    return float(np.mean(snapshot.sequences[healthy] / snapshot.table.max_num_seqs[healthy]))
+        return math.inf
+    return float((snapshot.sequences[healthy] / snapshot.table.max_num_seqs[healthy]).sum()) / len(healthy)

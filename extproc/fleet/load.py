@@ -67,7 +67,7 @@ class LoadBook:
         self._foreign = np.zeros(rows)
         self._scraped_at = np.full(rows, -np.inf)
         self._kv_capacity = np.full(rows, np.inf)
-        self._kv_usage = np.zeros(rows)
+        self._kv_used = np.zeros(rows)
         self._preemptions = np.full(rows, np.nan)
         self._preemption_share = np.zeros(rows)
         self._refused = np.zeros(rows, dtype=np.int64)
@@ -184,8 +184,8 @@ class LoadBook:
         self._foreign[row] = metrics.running + metrics.waiting - self._sequences[row]
         self._scraped_at[row] = now
         self._refused[row] = 0
-        self._kv_usage[row] = metrics.kv_usage
         self._kv_capacity[row] = metrics.kv_capacity_tokens or np.inf
+        self._kv_used[row] = metrics.kv_usage * (metrics.kv_capacity_tokens or 0)
         before = self._preemptions[row]
         preempted = metrics.preemptions_total - before if metrics.preemptions_total >= before else 0.0
         self._preemption_share[row] = min(1.0, preempted / max(1.0, metrics.running))
@@ -224,18 +224,14 @@ class LoadBook:
         """The fleet's load at `now`; later changes to the book do not show in it."""
         self._drain_backlog(now)
         fade = np.exp(np.minimum(0.0, self._scraped_at - now) / FOREIGN_FADE_SECONDS)
-        with np.errstate(invalid="ignore"):
-            kv_free = np.where(
-                np.isinf(self._kv_capacity), np.inf, self._kv_capacity * (1.0 - fade * self._kv_usage)
-            )
         return FleetSnapshot(
             table=self.table,
             sequences=np.maximum(0.0, self._sequences + self._foreign * fade),
             mean_output_tokens=self._output_tokens / np.maximum(1.0, self._sequences),
             prefill_backlog_tokens=self._backlog.copy(),
-            kv_free_tokens=kv_free,
+            kv_free_tokens=self._kv_capacity - self._kv_used * fade,
             preemption_share=self._preemption_share * fade,
-            usable=~self.table.draining,
+            usable=self.table.in_service,
             suspect=(self._suspect_until > now) | (self._refused >= UNREACHABLE_SCRAPES),
             last_assigned=self._last_assigned.copy(),
         )

@@ -16,15 +16,34 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a name that clients may ask for stands for.
+
+    Attributes:
+        rows: Rows that serve it, ascending.
+        models: Its models, in the order of the fleet file.
+        is_alias: True when the name is not a model's own.
+    """
+
+    rows: Ints
+    models: tuple[str, ...]
+    is_alias: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetTable:
     """What does not change between two fleet files; row i of every array is the same instance.
+
+    Whatever a decision can look up instead of working it out stands here.
 
     Attributes:
         fleet: The fleet that the table was made from.
         addresses: `ip:port` by row.
         clusters: The instance's cluster by row.
         row_by_address: Row of each address.
+        rows: All rows.
         rows_by_model: Rows that serve each model.
+        offers: What every model's name and every alias stands for; a model's own name comes before an alias.
         model_index: Index of the row's model in `models`.
         models: Models in the order of the fleet file.
         pool_index: Index of the row's pool in `fleet.pools`.
@@ -33,14 +52,17 @@ class FleetTable:
         iteration_base_seconds: W of the iteration-time model.
         iteration_per_sequence_seconds: H of the iteration-time model.
         prefill_tokens_per_second: Prefill rate.
-        draining: True for instances that get nothing new.
+        prefill_seconds_per_token: Its inverse.
+        in_service: False for instances that are draining: they get nothing new.
     """
 
     fleet: Fleet
     addresses: tuple[str, ...]
     clusters: tuple[Cluster, ...]
     row_by_address: Mapping[str, int]
+    rows: Ints
     rows_by_model: Mapping[str, Ints]
+    offers: Mapping[str, Offer]
     models: tuple[str, ...]
     model_index: Ints
     pool_index: Ints
@@ -49,7 +71,8 @@ class FleetTable:
     iteration_base_seconds: Floats
     iteration_per_sequence_seconds: Floats
     prefill_tokens_per_second: Floats
-    draining: Bools
+    prefill_seconds_per_token: Floats
+    in_service: Bools
 
     @classmethod
     def of(cls, fleet: Fleet) -> FleetTable:
@@ -60,12 +83,16 @@ class FleetTable:
         models = tuple(dict.fromkeys(cluster.model for cluster in fleet.clusters))
         pools = {pool.name: index for index, pool in enumerate(fleet.pools)}
         model_index = np.array([models.index(cluster.model) for cluster in clusters], dtype=np.int64)
+        rows_by_model = {model: np.flatnonzero(model_index == index) for index, model in enumerate(models)}
+        prefill_rate = np.array([c.speed.prefill_tokens_per_second for c in clusters])
         return cls(
             fleet=fleet,
             addresses=addresses,
             clusters=clusters,
             row_by_address={address: row for row, address in enumerate(addresses)},
-            rows_by_model={model: np.flatnonzero(model_index == index) for index, model in enumerate(models)},
+            rows=np.arange(len(addresses), dtype=np.int64),
+            rows_by_model=rows_by_model,
+            offers=_offers(fleet, rows_by_model),
             models=models,
             model_index=model_index,
             pool_index=np.array([pools[cluster.pool] for cluster in clusters], dtype=np.int64),
@@ -75,12 +102,24 @@ class FleetTable:
             iteration_per_sequence_seconds=np.array(
                 [c.speed.iteration_per_sequence_seconds for c in clusters]
             ),
-            prefill_tokens_per_second=np.array([c.speed.prefill_tokens_per_second for c in clusters]),
-            draining=np.array([instance.draining for _, instance in rows], dtype=np.bool_),
+            prefill_tokens_per_second=prefill_rate,
+            prefill_seconds_per_token=1.0 / prefill_rate,
+            in_service=np.array([not instance.draining for _, instance in rows], dtype=np.bool_),
         )
 
     def __len__(self) -> int:
         return len(self.addresses)
+
+
+def _offers(fleet: Fleet, rows_by_model: Mapping[str, Ints]) -> dict[str, Offer]:
+    offers: dict[str, Offer] = {}
+    for alias, meant in fleet.aliases.items():
+        models = tuple(model for model, rows in rows_by_model.items() if model in meant and len(rows))
+        rows = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(rows_by_model[m] for m in models)]))
+        offers[alias] = Offer(rows=rows, models=models, is_alias=True)
+    for model, rows in rows_by_model.items():
+        offers[model] = Offer(rows=rows, models=(model,), is_alias=False)
+    return offers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

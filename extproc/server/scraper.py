@@ -48,6 +48,9 @@ class Scraper:
 
     A slow or broken page only makes the last figures older; a refused connection is reported as such, since nobody
     can be served there.
+
+    Attributes:
+        timing: How often to scrape; may be replaced at any time.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Scraper:
         on_failure: Callable[[str, str], None],
     ) -> None:
         self._observer = observer
-        self._timing = timing
+        self.timing = timing
         self._clock = clock
         self._rng = rng
         self._on_failure = on_failure
@@ -72,7 +75,6 @@ class Scraper:
         wanted = set(addresses)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timing.timeout_seconds),
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
                 auto_decompress=True,
             )
@@ -95,16 +97,16 @@ class Scraper:
             self._session = None
 
     async def _follow_one(self, address: str, session: aiohttp.ClientSession) -> None:
-        timing = self._timing
-        await asyncio.sleep(self._rng.random() * timing.interval_seconds * 0.1)
+        await asyncio.sleep(self._rng.random() * self.timing.interval_seconds * 0.1)
         while True:
             await self._scrape(address, session)
-            spread = timing.jitter * (2 * self._rng.random() - 1)
-            await asyncio.sleep(timing.interval_seconds * (1 + spread))
+            spread = self.timing.jitter * (2 * self._rng.random() - 1)
+            await asyncio.sleep(self.timing.interval_seconds * (1 + spread))
 
     async def _scrape(self, address: str, session: aiohttp.ClientSession) -> None:
+        limit = aiohttp.ClientTimeout(total=self.timing.timeout_seconds)
         try:
-            async with session.get(f"http://{address}/metrics") as response:
+            async with session.get(f"http://{address}/metrics", timeout=limit) as response:
                 response.raise_for_status()
                 page = await response.content.read(MAX_PAGE_BYTES)
                 while not response.content.at_eof() and len(page) < MAX_PAGE_BYTES:

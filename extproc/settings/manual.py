@@ -21,11 +21,10 @@ what was expected; a file with a mistake is refused whole, and what ran before g
 | edit | takes effect |
 | --- | --- |
 | `instances` of any cluster: added, drained, removed | within 2 s, in Envoy and the service, in-flight requests unharmed |
-| what the service decides by: `policy`, `aliases`, prices, speeds, limits, pool thresholds, attempts, timeouts, quantiles | at once for \
+| what the service decides by: `policy`, `aliases`, prices, speeds, limits, pool thresholds, attempts, timeouts, quantiles, `scrape` | at once for \
 requests that the service decides; in Envoy's fallback, which serves when the service is down, with the next `ttca render` |
-| `gateway`, `telemetry`, `service.listen`, the retry budget, clusters added, removed or renamed | refused while running: render, and \
+| `gateway`, `telemetry`, `service`, the retry budget, clusters added, removed or renamed | refused while running: render, and \
 start Envoy and the service anew |
-| `service.admin`, `service.state_file`, `scrape` | when the service is started anew |
 
 A field without a default must be there. Unknown keys are mistakes. Sections that are left out have their defaults.
 """

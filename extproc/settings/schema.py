@@ -208,13 +208,14 @@ class BudgetSettings(_Section):
         default=3, ge=1, le=10, description="Most tries of one request, the first included."
     )
     retry_budget_percent: float = Field(
-        default=20.0,
+        default=50.0,
         ge=0,
         le=100,
-        description="Retries at once, as a percentage of a cluster's requests in flight.",
+        description="Retries at once, as a percentage of a cluster's requests in flight. A retry counts until its "
+        "answer is complete, which takes seconds: a budget below the share of one instance cannot cover its loss.",
     )
     min_retry_concurrency: int = Field(
-        default=3, ge=0, description="Retries at once that are always allowed, however idle the cluster."
+        default=10, ge=0, description="Retries at once that are always allowed, however idle the cluster."
     )
     output_quantile: float = Field(
         default=0.9,

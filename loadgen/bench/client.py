@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -123,7 +124,7 @@ class LoadClient:
 
         async def keep_busy(connection: Connection) -> None:
             for turn in turns:
-                await self._one(connection, requests[turn % len(requests)], result, _now())
+                await self._one(connection, requests[turn % len(requests)], result, time.perf_counter())
 
         await asyncio.gather(*(keep_busy(connection) for connection in self._connections))
         return result
@@ -143,11 +144,11 @@ class LoadClient:
             await self._one(connection, requests[turn % len(requests)], result, intended)
             idle.put_nowait(connection)
 
-        due = _now()
+        due = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for turn in range(count):
                 due += rng.expovariate(per_second)
-                await asyncio.sleep(max(0.0, due - _now()))
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 group.create_task(send(turn, due))
         return result
 
@@ -158,7 +159,7 @@ class LoadClient:
         if failure:
             result.failures[failure] += 1
         else:
-            result.latencies_seconds.append(_now() - started)
+            result.latencies_seconds.append(time.perf_counter() - started)
 
 
 def chat_request(body: bytes) -> Request:
@@ -190,7 +191,3 @@ async def connected(address: str, count: int) -> AsyncIterator[tuple[Connection,
     finally:
         for connection in opened:
             connection.close()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -65,7 +65,10 @@ def noop_server(address: str) -> grpc.aio.Server:
     processor = grpc.stream_stream_rpc_method_handler(
         process, wire.ProcessingRequest.FromString, wire.ProcessingResponse.SerializeToString
     )
-    log, spans = grpc.stream_unary_rpc_method_handler(drop_log), grpc.unary_unary_rpc_method_handler(drop_spans)
+    log, spans = (
+        grpc.stream_unary_rpc_method_handler(drop_log),
+        grpc.unary_unary_rpc_method_handler(drop_spans),
+    )
     server.add_generic_rpc_handlers(
         (
             grpc.method_handlers_generic_handler(

@@ -47,8 +47,9 @@ def bench_summary(result: BenchResult) -> dict[str, Any]:
 
 
 def _row(result: BenchResult, case: Case, arm: ArmName) -> Row:
-    own, noop, none = (result.samples[case, name] for name in (arm, ArmName.NOOP, ArmName.NONE))
-    ratio = paired_ratio(_service_cpu(own), _service_cpu(noop), seed=result.seed)
+    own, none = result.samples[case, arm], result.samples[case, ArmName.NONE]
+    cpu = _service_cpu(result, case, arm)
+    ratio = paired_ratio(cpu, _service_cpu(result, case, ArmName.NOOP), seed=result.seed)
     latencies = np.concatenate([sample.latencies_seconds for sample in own]) * _MILLISECONDS
     return {
         "body_bytes": case.body_bytes,
@@ -58,7 +59,7 @@ def _row(result: BenchResult, case: Case, arm: ArmName) -> Row:
         "arm": arm,
         "has_aim": case.has_aim,
         "requests": sum(sample.requests for sample in own),
-        "cpu_us_per_request": float(np.median(_service_cpu(own))) * _MICROSECONDS,
+        "cpu_us_per_request": float(np.median(cpu)) * _MICROSECONDS,
         "cpu_ratio_to_noop": ratio.median,
         "ci95": [ratio.low, ratio.high],
         "envoy_cpu_us_per_request": float(np.median(_envoy_cpu(own))) * _MICROSECONDS,
@@ -76,8 +77,13 @@ def _milliseconds(interval: Interval) -> dict[str, float]:
     return {name: value * _MILLISECONDS for name, value in asdict(interval).items()}
 
 
-def _service_cpu(samples: Sequence[Sample]) -> list[float]:
-    return [sample.service_cpu_seconds / sample.requests for sample in samples]
+def _service_cpu(result: BenchResult, case: Case, arm: ArmName) -> list[float]:
+    """CPU seconds per request by round, without what the process takes when nobody asks: that is no request's."""
+    background = result.background_cpu_ratio[arm]
+    return [
+        (sample.service_cpu_seconds - background * sample.elapsed_seconds) / sample.requests
+        for sample in result.samples[case, arm]
+    ]
 
 
 def _envoy_cpu(samples: Sequence[Sample]) -> list[float]:
@@ -95,7 +101,9 @@ def show(summary: dict[str, Any], result: BenchResult, console: Console) -> None
         ("load", "left"), ("arm", "left"), ("CPU µs", "right"), ("over no-op", "right"), ("95 %", "right"),
         ("Envoy µs", "right"), ("p50 ms", "right"), ("p99 ms", "right"), ("added p50 ms", "right"),
     ):  # fmt: skip
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=heading != "load")
+        table.add_column(
+            heading, justify="right" if justify == "right" else "left", no_wrap=heading != "load"
+        )
     rows = iter(summary["rows"])
     for case in result.extent.cases:
         for arm, row in zip(ArmName, rows, strict=False):

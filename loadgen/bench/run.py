@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -48,12 +49,14 @@ class Sample:
 
     Attributes:
         requests: Requests answered.
+        elapsed_seconds: From its first request until Envoy's last report was taken in.
         service_cpu_seconds: Of the process behind Envoy's gRPC cluster, access log and spans included.
         envoy_cpu_seconds: Of Envoy.
         latencies_seconds: As the client saw them.
     """
 
     requests: int
+    elapsed_seconds: float
     service_cpu_seconds: float
     envoy_cpu_seconds: float
     latencies_seconds: tuple[float, ...]
@@ -109,7 +112,9 @@ class Bench:
         names = list(self._arms)
         for number in range(-extent.warm_up_rounds, extent.rounds):
             for position, case in enumerate(extent.cases):
-                on_round(f"round {number + 1} of {extent.rounds}: {case.label}" if number >= 0 else "warming up")
+                on_round(
+                    f"round {number + 1} of {extent.rounds}: {case.label}" if number >= 0 else "warming up"
+                )
                 first = (number + position) % len(names)
                 for name in names[first:] + names[:first]:
                     sample = await self._sample(case, name, number)
@@ -127,6 +132,7 @@ class Bench:
 
     async def _sample(self, case: Case, name: ArmName, number: int) -> Sample:
         arm = self._arms[name]
+        started = time.perf_counter()
         service_before, envoy_before = cpu_seconds(arm.service.pid), cpu_seconds(arm.envoy.pid)
         result = await self._load(case, name, number)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -137,6 +143,7 @@ class Bench:
             )
         return Sample(
             requests=len(result.latencies_seconds),
+            elapsed_seconds=time.perf_counter() - started,
             service_cpu_seconds=cpu_seconds(arm.service.pid) - service_before,
             envoy_cpu_seconds=cpu_seconds(arm.envoy.pid) - envoy_before,
             latencies_seconds=tuple(result.latencies_seconds),
@@ -178,7 +185,9 @@ async def run_bench(extent: Extent, run_dir: Path, *, seed: int, console: Consol
                 arm = Arm(name, run_dir / name, fleet_document(instance_ports, mine))
                 arms[name] = await stack.enter_async_context(arm)
             connections = {
-                name: await stack.enter_async_context(connected(arm.settings.gateway.listen, OPEN_LOOP_CONNECTIONS))
+                name: await stack.enter_async_context(
+                    connected(arm.settings.gateway.listen, OPEN_LOOP_CONNECTIONS)
+                )
                 for name, arm in arms.items()
             }
         bench = Bench(arms, connections, seed)

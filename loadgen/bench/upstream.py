@@ -87,7 +87,11 @@ def metrics_page() -> bytes:
 
 
 def _response(content_type: bytes, body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (content_type, len(body), body)
+    return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (
+        content_type,
+        len(body),
+        body,
+    )
 
 
 async def _serve(ports: list[int]) -> None:

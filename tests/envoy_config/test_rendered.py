@@ -14,11 +14,15 @@ from extproc.settings.load import parse_settings
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_committed_configuration_is_the_rendered_one() -> None:
-    """`ttca render -o envoy/envoy.yaml` writes it again."""
-    rendered = render_envoy_yaml(load_settings(ROOT / "envoy" / "fleet.yaml"))
+@pytest.mark.parametrize(
+    ("fleet", "rendered"),
+    [("fleet.yaml", "envoy.yaml"), ("fleet.compose.yaml", "compose/envoy.yaml")],
+)
+def test_a_committed_configuration_is_the_rendered_one(fleet: str, rendered: str) -> None:
+    """`make render` writes it again."""
+    text = render_envoy_yaml(load_settings(ROOT / "envoy" / fleet))
 
-    assert rendered == (ROOT / "envoy" / "envoy.yaml").read_text(encoding="utf-8")
+    assert text == (ROOT / "envoy" / rendered).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

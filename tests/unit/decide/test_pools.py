@@ -105,6 +105,15 @@ def test_a_pool_of_suspects_hands_over(choose: Callable[..., PoolChoice], make_b
     assert ([2, 3], "spill") == (choice.rows.tolist(), choice.reason)
 
 
+def test_a_dead_pool_hands_over_even_to_an_overloaded_one(
+    choose: Callable[..., PoolChoice], make_budget: Budget
+) -> None:
+    """A long queue in front of a healthy instance beats an instance that refuses connections."""
+    choice = choose(make_budget(1000), suspect=[True, True, False, False], sequences=[0, 0, 9, 9])
+
+    assert ([2, 3], "spill") == (choice.rows.tolist(), choice.reason)
+
+
 def test_what_fits_nobody_is_refused_with_estimate_and_limit(
     choose: Callable[..., PoolChoice], make_budget: Budget
 ) -> None:

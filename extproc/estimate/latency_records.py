@@ -1,0 +1,67 @@
+"""What a latency estimate says, and what must be kept of a decision to learn from its outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extproc.fleet.snapshot import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadAtDecision:
+    """The load that a request met on its instance, fixed when it was decided: nobody knows it when it ends.
+
+    Attributes:
+        sequences: Sequences in the instance before this request, running or waiting.
+        backlog_tokens: Prompt tokens sent before and probably not yet prefilled.
+        waiting_seconds: Predicted wait for a slot, before its learned multiplier; 0 when a slot is free.
+        preemption_share: Preemptions per running sequence, 0 to 1.
+        own_sequences: Sequences of the request itself.
+    """
+
+    sequences: float
+    backlog_tokens: float
+    waiting_seconds: float
+    preemption_share: float
+    own_sequences: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyPrediction:
+    """Latencies of one request on several instances; position i of every array is position i of the rows asked for.
+
+    The expected figures are medians: latencies err by factors, not by seconds.
+
+    Attributes:
+        ttft_seconds: From the request's arrival to its first token.
+        total_seconds: From the request's arrival to its last token.
+        ttft_upper_seconds: Quantile asked for of the time to the first token.
+        total_upper_seconds: Quantile asked for of the total.
+        caused_seconds: Delay that the request causes to the sequences beside it, summed over them.
+        waiting_seconds: Wait for a slot, before its learned multiplier.
+        sequences: Sequences in the instance before this request.
+        backlog_tokens: Prompt tokens before this request's.
+        preemption_share: Preemptions per running sequence, 0 to 1.
+        own_sequences: Sequences of the request itself.
+    """
+
+    ttft_seconds: Floats
+    total_seconds: Floats
+    ttft_upper_seconds: Floats
+    total_upper_seconds: Floats
+    caused_seconds: Floats
+    waiting_seconds: Floats
+    sequences: Floats
+    backlog_tokens: Floats
+    preemption_share: Floats
+    own_sequences: int
+
+    def load(self, position: int) -> LoadAtDecision:
+        """The load at one position, to be kept until the request ends."""
+        return LoadAtDecision(
+            sequences=float(self.sequences[position]),
+            backlog_tokens=float(self.backlog_tokens[position]),
+            waiting_seconds=float(self.waiting_seconds[position]),
+            preemption_share=float(self.preemption_share[position]),
+            own_sequences=self.own_sequences,
+        )

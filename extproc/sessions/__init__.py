@@ -1,0 +1,1 @@
+"""What is remembered of clients who judge answers for themselves and ask again."""
