@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -19,35 +20,50 @@ from aiohttp import web
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from extproc.calibrate.outcome import Outcome, TryRecord
+from extproc.decide.attempts import AttemptContext
 from extproc.decide.budget import OutputProvision
+from extproc.decide.first_correct import Objective
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
-from extproc.decide.planner import PlanPolicy
+from extproc.decide.planner import PlanPolicy, Verification
+from extproc.estimate.forecast import Estimators
+from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
+from extproc.fleet.snapshot import FleetTable
+from extproc.fleet.topology import Fleet
 from extproc.gateway.endpoints import write_endpoints
 from extproc.gateway.restart import changes_needing_envoy_restart
 from extproc.protocol import names
 from extproc.router import Router
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
+from extproc.server.attempts import AttemptServer
 from extproc.server.fleet_watch import FleetWatch
 from extproc.server.health import HealthService
 from extproc.server.otlp_receiver import otlp_handler
 from extproc.server.scraper import Scraper, ScrapeTiming
 from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
+from extproc.server.verification import AnswerVerifier
+from extproc.sessions.book import SessionBook
 from extproc.settings import Settings
 from extproc.settings.address import SELF
 from extproc.telemetry.listeners import Listeners
 from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.otlp import BatchEnvelope
+from extproc.telemetry.records import AttemptRecord
 from extproc.telemetry.span_export import SpanExporter
 from extproc.telemetry.spans import SpanListener
 from extproc.telemetry.trace_store import StoreSink, TraceStore
 from extproc.telemetry.trace_tree import traces_payload
+from extproc.verify.confidence import ConfidenceSpec
+from extproc.verify.policy import VerifyPolicy
+from extproc.verify.schema import SchemaCache
+from extproc.verify.verdict import VerdictKind
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +86,13 @@ def plan_policy(settings: Settings) -> PlanPolicy:
         request_timeout_seconds=budgets.request_timeout_seconds,
         per_try_timeout_seconds=budgets.per_try_timeout_seconds,
         union_cluster=names.UNION_CLUSTER,
+        objective=Objective(
+            worth_seconds=settings.objective.correct_answer_worth_seconds,
+            congestion_weight=settings.objective.congestion_weight,
+            seconds_per_usd=settings.objective.seconds_per_usd,
+        ),
+        deadline_seconds=budgets.deadline_seconds,
+        verification=Verification(settings.verification.mode.value),
     )
 
 
@@ -78,6 +101,23 @@ def output_provision(settings: Settings) -> OutputProvision:
     return OutputProvision(
         quantile=settings.budgets.output_quantile, max_tokens=settings.budgets.max_output_tokens
     )
+
+
+def verify_policy(settings: Settings) -> VerifyPolicy:
+    """What the settings say about verification."""
+    verification = settings.verification
+    least = verification.min_mean_logprob
+    return VerifyPolicy(
+        confidence=None if least is None else ConfidenceSpec(min_mean=least),
+        own_limit_is_failure=verification.own_limit_is_failure,
+        refusal_is_failure=verification.refusal_is_failure,
+        max_answer_bytes=verification.max_answer_bytes,
+    )
+
+
+def declared_quality(fleet: Fleet) -> dict[str, float]:
+    """Chance of each model for which some cluster of the fleet declares one."""
+    return {c.model: c.quality_prior for c in fleet.clusters if c.quality_prior is not None}
 
 
 def scrape_timing(settings: Settings) -> ScrapeTiming:
@@ -112,22 +152,32 @@ class Application:
     def __init__(self, fleet_file: Path, settings: Settings, endpoints_directory: Path | None = None) -> None:
         self._settings = settings
         self._endpoints_directory = endpoints_directory or Path(settings.gateway.endpoints_directory)
-        prompts, outputs = PromptTokenEstimator(), OutputLengthEstimator()
+        fleet = settings.fleet()
+        prompts = PromptTokenEstimator()
+        estimators = Estimators(
+            quality=QualityEstimator(declared=declared_quality(fleet)),
+            latency=LatencyEstimator(FleetTable.of(fleet)),
+            outputs=OutputLengthEstimator(),
+        )
         self.router = Router(
-            settings.fleet(),
+            fleet,
             plan_policy(settings),
             output_provision=output_provision(settings),
             prompts=prompts,
-            outputs=outputs,
+            estimators=estimators,
+            sessions=SessionBook(),
             rng=np.random.default_rng(),
         )
         self._state = StateFile(
             Path(settings.service.state_file),
             {
                 "prompt_tokens": (prompts.state, prompts.restore),
-                "output_lengths": (outputs.state, outputs.restore),
+                "output_lengths": (estimators.outputs.state, estimators.outputs.restore),
+                "latency": (estimators.latency.state, estimators.latency.restore),
+                "quality": (estimators.quality.state, estimators.quality.restore),
             },
         )
+        self._verifier = AnswerVerifier(verify_policy(settings), SchemaCache())
         self._metrics = Metrics(self._read_instances, self._read_dropped_spans)
         self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
         envelope = BatchEnvelope(
@@ -176,6 +226,11 @@ class Application:
             asyncio.create_task(self._state.keep_saving(), name="state-file"),
             asyncio.create_task(self._sweep(), name="expiry"),
         ]
+        # What is built at start lives as long as the process: a collection need not look at it again, nor come as often
+        # as a body of thousands of parts would make it.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         self._health.serving = True
         logger.info(
             "serving on %s, admin on http://%s, %d instances",
@@ -212,6 +267,16 @@ class Application:
             listener=self._listener,
             clock_ns=time.time_ns,
             max_body_bytes=self._settings.gateway.max_body_bytes,
+            attempts=AttemptServer(
+                listener=self._listener,
+                clock_ns=time.time_ns,
+                verifier=self._verifier,
+                go_on=self._goes_on,
+                on_verdict=self._judged,
+                max_answer_bytes=self._settings.verification.max_answer_bytes,
+            ),
+            specify=self._verifier.specify,
+            feedback=self._told,
         )
         server.add_generic_rpc_handlers(
             (
@@ -246,7 +311,7 @@ class Application:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SWEEP_SECONDS)
-            expired = self.router.book.expire(time.monotonic())
+            expired = self.router.expire(time.monotonic())
             if expired:
                 logger.warning(
                     "%d requests never reported their end and were taken off the load book", expired
@@ -254,8 +319,30 @@ class Application:
 
     def _route(self, facts: RequestFacts, on_stage: OnStage) -> Plan:
         return self.router.route(
-            facts, now=time.monotonic(), decision_id=secrets.token_hex(8), on_stage=on_stage
+            facts,
+            now=time.monotonic(),
+            decision_id=secrets.token_hex(8),
+            unix_ms=time.time_ns() // 1_000_000,
+            on_stage=on_stage,
         )
+
+    def _goes_on(self, context: AttemptContext) -> tuple[bool, str]:
+        return self.router.goes_on(context, time.monotonic())
+
+    def _judged(self, record: AttemptRecord) -> None:
+        if record.verdict.kind is VerdictKind.UNVERIFIED:
+            return
+        self.router.record_verdict(
+            record.decision_id,
+            model=record.model,
+            address=record.address,
+            chance=record.chance,
+            is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
+            goes_on=record.goes_on,
+        )
+
+    def _told(self, session: str, attempt: int | None, correct: bool) -> bool:
+        return self.router.feedback(session, attempt=attempt, is_correct=correct, now=time.monotonic())
 
     def _finished(self, outcome: Outcome) -> None:
         self.router.record(outcome, time.monotonic())
@@ -274,6 +361,7 @@ class Application:
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
         self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
+        self._verifier.policy = verify_policy(fresh)
         self._settings = fresh
 
     def _scrape_failed(self, address: str, _why: str) -> None:

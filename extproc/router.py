@@ -13,16 +13,20 @@ import numpy as np
 
 from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.outcome import Outcome, TryRecord
+from extproc.decide.attempts import AttemptContext
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.eligible import eligible
-from extproc.decide.plan import Plan
+from extproc.decide.order import WEIGHS_QUALITY
+from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
-from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.decide.quality_planner import QualityPlanner
+from extproc.estimate.forecast import Estimators
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.load import LoadBook
 from extproc.fleet.topology import Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
+from extproc.sessions.book import SessionBook, SessionHistory
 
 EXPIRY_GRACE_SECONDS = 15.0
 """How long after its timeout a request may still be in the load book: Envoy reports later than it ends."""
@@ -33,14 +37,15 @@ def no_stages(_name: str) -> None:
 
 
 class Router:
-    """Routes requests and keeps the book about them.
+    """Routes requests and keeps the books about them.
 
     Args:
         fleet: What can be routed to.
         policy: What the operator decided about plans.
         output_provision: What budgets provide for an output that the client did not limit.
         prompts: Prompt-token estimator.
-        outputs: Output-length estimator.
+        estimators: What else is estimated; its latency estimator knows the same fleet.
+        sessions: Memory of clients who judge for themselves.
         rng: Source of randomness for policies that want it.
     """
 
@@ -51,15 +56,18 @@ class Router:
         *,
         output_provision: OutputProvision,
         prompts: PromptTokenEstimator,
-        outputs: OutputLengthEstimator,
+        estimators: Estimators,
+        sessions: SessionBook,
         rng: np.random.Generator,
     ) -> None:
         self.book = LoadBook(fleet)
+        self.sessions = sessions
         self._policy = policy
         self._output_provision = output_provision
         self._prompts = prompts
-        self._outputs = outputs
-        self._calibrator = Calibrator(prompts, outputs)
+        self._estimators = estimators
+        self._calibrator = Calibrator(prompts, estimators)
+        self._quality = QualityPlanner(estimators, self.book.table)
         self._rng = rng
 
     def route(
@@ -68,52 +76,155 @@ class Router:
         *,
         now: float,
         decision_id: str,
+        unix_ms: int = 0,
         on_stage: Callable[[str], None] = no_stages,
     ) -> Plan:
         """Decide on a plan and charge its first instance; `on_stage` hears the name of each stage as it ends.
 
+        Args:
+            facts: The request.
+            now: Seconds of a monotonic clock.
+            decision_id: Unique name of the decision.
+            unix_ms: The same moment in milliseconds since the epoch, for plans that tell the time to other replicas.
+            on_stage: Called at the end of each stage.
+
         Raises:
             RoutingError: Nobody can or may serve the request.
         """
+        history = self._history(facts, now)
         snapshot = self.book.snapshot(now)
         candidates = eligible(facts, snapshot)
         on_stage("eligible")
         if facts.model is None:
-            plan = plan_passthrough(facts, candidates, snapshot, self._policy, self._rng, decision_id)
+            plan = plan_passthrough(
+                facts,
+                candidates,
+                snapshot=snapshot,
+                policy=self._policy,
+                rng=self._rng,
+                decision_id=decision_id,
+            )
         else:
             budget = token_budget(
-                facts, candidates.models, self._prompts, self._outputs, self._output_provision
+                facts, candidates.models, self._prompts, self._estimators.outputs, self._output_provision
             )
             on_stage("estimate")
-            plan = plan_request(facts, budget, candidates, snapshot, self._policy, self._rng, decision_id)
+            if self._policy.policy in WEIGHS_QUALITY:
+                plan = self._quality.plan(
+                    facts,
+                    budget,
+                    candidates,
+                    snapshot=snapshot,
+                    policy=self._policy,
+                    history=history,
+                    decision_id=decision_id,
+                    now=now,
+                    unix_ms=unix_ms,
+                )
+            else:
+                plan = plan_request(
+                    facts,
+                    budget,
+                    candidates,
+                    snapshot=snapshot,
+                    policy=self._policy,
+                    rng=self._rng,
+                    decision_id=decision_id,
+                )
         on_stage("assign")
         self._charge(plan, facts, now)
         return plan
 
+    def _history(self, facts: RequestFacts, now: float) -> SessionHistory | None:
+        """What is known of the request's session; asking again says that the answer before was wrong."""
+        if not facts.session:
+            return None
+        self.feedback(facts.session, attempt=None, is_correct=False, now=now, only_unjudged=True)
+        return self.sessions.history(facts.session, now)
+
     def _charge(self, plan: Plan, facts: RequestFacts, now: float) -> None:
-        budget = plan.budget
+        budget = plan.budget or TokenBudget(
+            prompt_tokens=0, prompt_tokens_upper=0, output_tokens=0, output_is_given=False
+        )
         self.book.charge(
             plan.decision_id,
             addresses=tuple(attempt.address for attempt in plan.attempts),
             request_id=facts.request_id,
             sequences=facts.choices if facts.api is not Api.OTHER else 0,
-            prompt_tokens=budget.prompt_tokens if budget else 0,
-            output_tokens=budget.output_tokens if budget else 0,
+            prompt_tokens=budget.prompt_tokens,
+            output_tokens=budget.output_tokens,
             overflow_addresses=plan.overflow_addresses,
             now=now,
             expires_at=now + plan.timeout_seconds + EXPIRY_GRACE_SECONDS,
         )
+        if facts.session:
+            first = plan.attempts[0]
+            self.sessions.enter(
+                facts.session,
+                decision_id=plan.decision_id,
+                model=first.model,
+                address=first.address,
+                chance=first.chance,
+                now=now,
+            )
 
     def abandon(self, plan: Plan) -> None:
         """Take back a plan that Envoy never heard of."""
         self.book.release(plan.decision_id)
+        self.sessions.unanswered(plan.decision_id)
+        self._quality.forget(plan.decision_id)
+
+    # -- while a plan is carried out ---------------------------------------------------------------------------------
+
+    def goes_on(self, context: AttemptContext, now: float) -> tuple[bool, str]:
+        """Say whether a plan's next attempt, after a rejected answer, is worth it at the present load, and why."""
+        return self._quality.goes_on(context, self.book.snapshot(now), self._policy)
+
+    def record_verdict(
+        self,
+        decision_id: str,
+        *,
+        model: str,
+        address: str,
+        chance: float | None,
+        is_correct: bool,
+        goes_on: bool,
+    ) -> None:
+        """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one."""
+        if chance is not None:
+            self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
+        if goes_on:
+            self.book.advance(decision_id, address)
+
+    def feedback(
+        self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
+    ) -> bool:
+        """Take a client's word on an answer; False when this replica knows of no such answer."""
+        judged = self.sessions.judge(
+            session, attempt=attempt, is_correct=is_correct, now=now, only_unjudged=only_unjudged
+        )
+        if judged is None:
+            return False
+        if judged.chance is not None:
+            self._estimators.quality.learn_against(judged.model, expected=judged.chance, correct=is_correct)
+        return True
+
+    # -- afterwards ----------------------------------------------------------------------------------------------
 
     def record(self, outcome: Outcome, now: float) -> bool:
         """Take note of a finished request; True when it taught an estimator something."""
-        self.book.release(outcome.decision.decision_id if outcome.decision else "", outcome.request_id)
-        if outcome.served_address and 200 <= outcome.status < 500:
-            self.book.observe_success(outcome.served_address)
-        return self._calibrator.learn(outcome)
+        decision_id = outcome.decision.decision_id if outcome.decision else ""
+        self.book.release(decision_id, outcome.request_id)
+        load = self._quality.forget(decision_id)
+        served = outcome.served_address
+        if served and 200 <= outcome.status < 500:
+            self.book.observe_success(served)
+            row = self.book.table.row_by_address.get(served)
+            if row is not None:
+                self.sessions.served(decision_id, model=self.book.table.clusters[row].model, address=served)
+        else:
+            self.sessions.unanswered(decision_id)
+        return self._calibrator.learn(outcome, load, now=now)
 
     def record_try(self, record: TryRecord, now: float) -> bool:
         """Take note of a finished try; True when the plan goes on after a context-length rejection.
@@ -138,6 +249,11 @@ class Router:
     def observe_refused(self, address: str) -> None:
         """Note that nobody listens at `address`."""
         self.book.observe_refused(address)
+
+    def expire(self, now: float) -> int:
+        """Forget sessions and take requests off the book whose end was never reported; how many requests."""
+        self.sessions.expire(now)
+        return self.book.expire(now)
 
     def replace(self, fleet: Fleet, policy: PlanPolicy, *, output_provision: OutputProvision) -> None:
         """Take over a new fleet and policy; load, estimates and requests in flight are kept."""

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 from extproc.calibrate.outcome import Outcome
-from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.forecast import Estimators
+from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.tokens import PromptTokenEstimator
+
+
+LESSONS_PER_SECOND = 50.0
+"""Outcomes that are learned from; more would cost CPU and teach no faster than the traffic changes."""
+
+MOST_LESSONS_SAVED = 100.0
+"""Lessons that quiet times save up for a burst, such as the first requests after a start."""
 
 
 class Calibrator:
     """Turns outcomes into observations; an outcome without usage teaches nothing, least of all zero."""
 
-    def __init__(self, prompts: PromptTokenEstimator, outputs: OutputLengthEstimator) -> None:
+    def __init__(self, prompts: PromptTokenEstimator, estimators: Estimators) -> None:
         self._prompts = prompts
-        self._outputs = outputs
+        self._outputs = estimators.outputs
+        self._latency = estimators.latency
+        self._saved = MOST_LESSONS_SAVED
+        self._saved_at = 0.0
 
-    def learn(self, outcome: Outcome) -> bool:
-        """Teach the estimators from one outcome; True when there was something to learn."""
+    def learn(self, outcome: Outcome, load: LoadAtDecision | None = None, *, now: float) -> bool:
+        """Teach the estimators from one outcome; True when there was something to learn.
+
+        Args:
+            outcome: What Envoy reported.
+            load: The load that the request met on its instance; None when that is not known here.
+            now: Seconds of a monotonic clock, against which lessons are rationed.
+        """
         decision, usage = outcome.decision, outcome.usage
-        if decision is None or usage is None or not decision.model or outcome.status != 200:
+        if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
+            return False
+        if load is not None and outcome.served_address is not None:
+            known = (
+                usage.prompt_tokens if usage and usage.prompt_tokens is not None else decision.prompt_tokens
+            )
+            self._latency.learn(
+                outcome.served_address,
+                load,
+                prompt_tokens=known or 0,
+                completion_tokens=usage.completion_tokens if usage else None,
+                ttft_seconds=outcome.ttft_seconds,
+                e2e_seconds=outcome.e2e_seconds,
+                attempts=outcome.attempts,
+            )
+        if usage is None:
             return False
         if usage.prompt_tokens is not None:
             self._prompts.learn(
@@ -37,4 +69,14 @@ class Calibrator:
                 and decision.output_tokens is not None
                 and usage.completion_tokens >= decision.output_tokens,
             )
+        return True
+
+    def _may_learn(self, now: float) -> bool:
+        """Take a lesson out of what was saved, which refills at `LESSONS_PER_SECOND`."""
+        elapsed = max(0.0, now - self._saved_at)
+        self._saved = min(MOST_LESSONS_SAVED, self._saved + elapsed * LESSONS_PER_SECOND)
+        self._saved_at = max(now, self._saved_at)
+        if self._saved < 1.0:
+            return False
+        self._saved -= 1.0
         return True

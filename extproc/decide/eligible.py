@@ -46,7 +46,7 @@ def eligible(facts: RequestFacts, snapshot: FleetSnapshot) -> Candidates:
                 reason="rejected-no-endpoints",
             )
     usable = snapshot.usable[rows]
-    if not usable.all():
+    if np.count_nonzero(usable) < len(rows):
         rows = rows[usable]
     if not len(rows):
         raise NoInstanceError(

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 
 from extproc.decide.eligible import Candidates
+from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking
 from extproc.decide.order import Policy, order
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.pools import PoolChoice, choose_pool
+from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
-from extproc.facts.request import RequestFacts
-from extproc.fleet.snapshot import Floats, FleetSnapshot, Ints
+from extproc.facts.request import Api, RequestFacts
+from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 
 OVERFLOW_FACTOR = 2.0
 """A prompt this many times its conservative estimate must still fit, else the plan provides for an overflow."""
+
+
+class Verification(StrEnum):
+    """Which plain answers are verified before the client gets them."""
+
+    OFF = "off"
+    ASKED = "asked"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +39,10 @@ class PlanPolicy:
         request_timeout_seconds: For the whole request, retries included.
         per_try_timeout_seconds: For one try; None when only the whole is bounded.
         union_cluster: Envoy cluster that holds every instance.
+        objective: What `first_correct` weighs.
+        deadline_seconds: When answers stop being useful, for requests that do not say so; None for never.
+        verification: Which plain answers are verified.
+        laar_penalty: Factor of `laar` on a model that has failed; infinite excludes it.
     """
 
     policy: Policy
@@ -35,12 +50,25 @@ class PlanPolicy:
     request_timeout_seconds: float
     per_try_timeout_seconds: float | None
     union_cluster: str
+    objective: Objective = DEFAULT_OBJECTIVE
+    deadline_seconds: float | None = None
+    laar_penalty: float = SOFT_PENALTY
+    verification: Verification = Verification.OFF
+
+    def verifies(self, facts: RequestFacts) -> bool:
+        """True when the answer to a request is verified before the client gets it."""
+        if facts.stream or facts.model is None or facts.api is Api.EMBEDDINGS:
+            return False
+        if self.verification is Verification.ASKED:
+            return facts.has_contract or bool(facts.expectation)
+        return self.verification is Verification.ALWAYS
 
 
 def plan_request(
     facts: RequestFacts,
     budget: TokenBudget,
     candidates: Candidates,
+    *,
     snapshot: FleetSnapshot,
     policy: PlanPolicy,
     rng: np.random.Generator,
@@ -82,9 +110,139 @@ def plan_request(
     )
 
 
+def plan_ranked(
+    facts: RequestFacts,
+    budget: TokenBudget,
+    pool: PoolChoice,
+    ranking: Ranking,
+    *,
+    predictions: Predictions,
+    candidates: Candidates,
+    snapshot: FleetSnapshot,
+    policy: PlanPolicy,
+    decision_id: str,
+    is_verified: bool,
+    deadline_seconds: float | None,
+) -> Plan:
+    """Make a plan of a ranking whose figures are known.
+
+    Only a verified plan, whose tries are tailored to their hosts, may change models on the way.
+    """
+    table = snapshot.table
+    rows = [int(predictions.rows[p]) for p in ranking.positions]
+    roomy = _roomy_tokens(budget)
+    if not is_verified:
+        model = table.model_index[rows[0]]
+        others = [int(r) for r in pool.others if table.model_index[r] == model and int(r) not in rows]
+        rows = _sequence([r for r in rows if table.model_index[r] == model], others, roomy, snapshot)
+    rows = rows[: policy.max_attempts]
+    figures = _Figures.of(predictions, ranking)
+    limit = min(policy.request_timeout_seconds, deadline_seconds or policy.request_timeout_seconds)
+    per_try, hedges = _per_try(rows, figures, facts, policy, deadline_seconds)
+    plan = _plan(
+        decision_id=decision_id,
+        rows=rows,
+        work=figures.seconds_by_row(len(table)),
+        snapshot=snapshot,
+        policy=policy,
+        model=table.clusters[rows[0]].model if candidates.rewrites_model else None,
+        pool=table.fleet.pools[int(table.pool_index[rows[0]])].name,
+        budget=budget,
+        candidates=len(candidates.rows),
+        reason=f"{pool.reason}:{policy.policy.value}",
+    )
+    return replace(
+        plan,
+        attempts=tuple(
+            figures.completed(attempt, row) for attempt, row in zip(plan.attempts, rows, strict=True)
+        ),
+        route_cluster=policy.union_cluster if is_verified else plan.route_cluster,
+        timeout_seconds=limit,
+        per_try_timeout_seconds=per_try,
+        is_verified=is_verified,
+        hedges=hedges,
+        ability=predictions.ability,
+    )
+
+
+def _per_try(
+    rows: list[int],
+    figures: _Figures,
+    facts: RequestFacts,
+    policy: PlanPolicy,
+    deadline_seconds: float | None,
+) -> tuple[float | None, bool]:
+    """Bound one try, and say whether it is raced rather than given up when it exceeds that.
+
+    With a deadline, a try that takes longer than nearly all do is not waited for: there is time for another one. It is
+    raced, not given up, when the next instance has room, so that the race costs others little.
+    """
+    fixed = policy.per_try_timeout_seconds
+    if fixed is not None or deadline_seconds is None or facts.stream or len(rows) < 2:
+        return fixed, False
+    first, second = (figures.by_row.get(row) for row in rows[:2])
+    if first is None or second is None or first.upper + second.latency > deadline_seconds:
+        return None, False
+    return first.upper, second.caused <= second.latency
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    latency: float
+    upper: float
+    caused: float
+    usd: float
+    chance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What the predictions say of the attempts, by row."""
+
+    by_row: dict[int, _Figure]
+
+    @classmethod
+    def of(cls, predictions: Predictions, ranking: Ranking) -> _Figures:
+        latency = predictions.latency
+        chances: dict[int, float | None] = {
+            position: step.chance for position, step in zip(ranking.positions, ranking.steps, strict=False)
+        }
+        return cls(
+            {
+                int(predictions.rows[p]): _Figure(
+                    latency=float(latency.total_seconds[p]),
+                    upper=float(latency.total_upper_seconds[p]),
+                    caused=float(latency.caused_seconds[p]),
+                    usd=float(predictions.usd[p]),
+                    chance=chances.get(p),
+                )
+                for p in ranking.positions
+            }
+        )
+
+    def seconds_by_row(self, rows: int) -> Floats:
+        seconds = np.zeros(rows)
+        for row, figure in self.by_row.items():
+            seconds[row] = figure.latency + figure.caused
+        return seconds
+
+    def completed(self, attempt: Attempt, row: int) -> Attempt:
+        figure = self.by_row.get(row)
+        if figure is None:
+            return attempt
+        return replace(
+            attempt,
+            chance=figure.chance,
+            latency_seconds=figure.latency,
+            latency_upper_seconds=figure.upper,
+            cost_usd=figure.usd,
+        )
+
+
 def plan_passthrough(
     facts: RequestFacts,
     candidates: Candidates,
+    *,
     snapshot: FleetSnapshot,
     policy: PlanPolicy,
     rng: np.random.Generator,

@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from extproc.decide.plan import TokenBudget
 from extproc.errors import BadRequestError
 from extproc.fleet.snapshot import FleetSnapshot, Ints
@@ -47,16 +45,22 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     # 1. Capacity: who can hold the budget at all.
     fitting, tight = _fitting(budget, rows, snapshot)
     pool_of = snapshot.table.pool_index[fitting]
-    present = [pool for pool, count in enumerate(np.bincount(pool_of).tolist()) if count]
+    present = sorted(set(pool_of.tolist()))
     # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
     by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))
     preferred = next((index for index in present if index >= by_threshold), present[-1])
     reason = "tight" if tight else "threshold" if preferred == by_threshold else "capacity"
-    # 3. Spillover: an overloaded pool hands over to the least loaded pool that is not overloaded itself.
+    # 3. Spillover: an overloaded pool hands over to the least loaded pool that is not overloaded itself; a pool
+    #    without a healthy instance, whose pressure is infinite, hands over to any that has one.
     chosen, is_chosen = preferred, pool_of == preferred
     if len(present) > 1 and _pressure(fitting[is_chosen], snapshot) >= pools[preferred].spill_at:
         pressure = {index: _pressure(fitting[pool_of == index], snapshot) for index in present}
-        calm = [index for index, value in pressure.items() if value < pools[index].spill_at]
+        is_dead = math.isinf(pressure[preferred])
+        calm = [
+            index
+            for index, value in pressure.items()
+            if value < pools[index].spill_at or (is_dead and math.isfinite(value))
+        ]
         if calm:
             chosen, reason = min(calm, key=pressure.__getitem__), "spill"
             is_chosen = pool_of == chosen
@@ -66,9 +70,9 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
 
 def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[Ints, bool]:
     limits = snapshot.table.max_model_len[rows]
-    is_enough = limits >= budget.total_tokens
-    if is_enough.any():
-        return rows[is_enough], False
+    fitting = rows[limits >= budget.total_tokens]
+    if len(fitting):
+        return fitting, False
     # The estimate is conservative, and an instance shortens an output that nobody asked for to its own limit. So
     # only what exceeds the largest limit even at the low end of the estimate is refused.
     largest = int(limits.max())
@@ -95,4 +99,4 @@ def _pressure(rows: Ints, snapshot: FleetSnapshot) -> float:
     healthy = rows[~snapshot.suspect[rows]]
     if not len(healthy):
         return math.inf
-    return float((snapshot.sequences[healthy] / snapshot.table.max_num_seqs[healthy]).sum()) / len(healthy)
+    return float(snapshot.sequences[healthy] @ snapshot.table.share_per_sequence[healthy]) / len(healthy)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extproc.fleet.snapshot import Floats, FleetTable, Ints
+from extproc.fleet.snapshot import FleetTable, Floats, Ints
 
 TOKENS_PER_PRICE = 1e6
 """Prices are per million tokens."""

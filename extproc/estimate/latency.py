@@ -1,11 +1,14 @@
 """Time to the first token and to the last one on each instance, with intervals, learned online.
 
-    ttft  = overhead + (prompt + backlog) / R + wait for a slot + 1.5 iterations
-    total = ttft + (output - 1) iterations,                    one iteration = W + H · sequences beside
+    ttft  = overhead + (prompt + backlog + crowd) / R + wait for a slot + 1.5 iterations
+    total = ttft + (output - 1) iterations,      one iteration = W + H · sequences + interference · sequences beside
 
-The one and a half iterations are the mean rest of the one under way and the first own one. W, H, R, the overhead and
-the weights of backlog and wait belong to a cluster (`latency_filter.LatencyLaw`) and start at the fleet file's speed;
-each instance has a factor to its cluster's TTFT and one to its decoding, 1 for an instance never seen.
+The one and a half iterations are the mean rest of the one under way and the first own one. A running sequence is
+replaced once per answer's length, and every newcomer's prompt holds up the iterations in which it is prefilled: the
+interference of one neighbour is the mean prompt over R and the mean answer's tokens. The crowd are prompts beside that
+the load book takes for prefilled and are not. W, H, R, the overhead and the weights of the other parts belong to a
+cluster (`latency_filter.LatencyLaw`) and start at the fleet file's speed; each instance has a factor to its cluster's
+TTFT and one to its decoding, 1 for an instance never seen.
 """
 
 from __future__ import annotations
@@ -15,23 +18,24 @@ from statistics import NormalDist
 
 import numpy as np
 
-from extproc.estimate.latency_cluster import SPREADS, ClusterLatency, InstanceLatency
-from extproc.estimate.latency_filter import PARTS, LatencyLaw
+from extproc.estimate.latency_cluster import ClusterLatency, InstanceLatency, Lesson
+from extproc.estimate.latency_filter import LEVEL_SHARES, LEVELS, Part
+from extproc.estimate.latency_parts import (
+    Column,
+    columns_of,
+    prior_seconds,
+    units_of_decoding,
+    units_to_first,
+)
 from extproc.estimate.latency_records import LatencyPrediction, LoadAtDecision
 from extproc.estimate.stored import as_name, as_object, as_version
-from extproc.fleet.snapshot import Floats, FleetSnapshot, FleetTable, Ints
-from extproc.fleet.topology import Cluster, Speed
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats, Ints
+from extproc.fleet.topology import Speed
 
 STATE_VERSION = 1
 
-OVERHEAD_SECONDS = 0.01
-"""Prior of what a request costs beside the engine's work: gateway, network, tokenizing."""
-
 RESIDUAL_SHARE = 0.5
 """Mean share of a running sequence's output that is still to come, seen at a random moment."""
-
-FIRST_ITERATIONS = 1.5
-"""Iterations until the first token: half of the one under way and the own one."""
 
 LEAST_DECODE_SHARE = 1 / 8
 """Decoding faster than this share of the prior's W is an answer that was not streamed: its first byte came last."""
@@ -45,7 +49,9 @@ MOST_CLUSTERS = 256
 MOST_INSTANCES = 4096
 """Clusters and instances that are remembered; who learned least recently is forgotten first."""
 
-_SLOTS, _TTFT_FACTOR, _DECODE_FACTOR, _COLUMNS = PARTS, PARTS + 1, PARTS + 2, PARTS + 3
+SHOW_UPPER_EVERY = 8
+SHOW_UPPER_ALWAYS = 200
+"""Quantiles are read off again at every observation of a young cluster, else at each of these."""
 
 
 def output_log_spread(median_tokens: float, upper_tokens: float, quantile: float) -> float:
@@ -61,15 +67,6 @@ def output_log_spread(median_tokens: float, upper_tokens: float, quantile: float
     return math.log(upper_tokens / median_tokens) / NormalDist().inv_cdf(quantile)
 
 
-def prior_seconds(speed: Speed) -> Floats:
-    """What one unit of each part costs by the fleet file."""
-    prefill = 1.0 / speed.prefill_tokens_per_second
-    base = speed.iteration_base_seconds
-    # An H of zero could not be learned as a multiple of itself.
-    per_sequence = max(speed.iteration_per_sequence_seconds, 1e-3 * base)
-    return np.array([OVERHEAD_SECONDS, prefill, prefill, 1.0, base, per_sequence])
-
-
 class LatencyEstimator:
     """Latencies by instance, calibrated online from finished requests.
 
@@ -80,6 +77,7 @@ class LatencyEstimator:
     def __init__(self, table: FleetTable) -> None:
         self._clusters: dict[str, ClusterLatency] = {}
         self._instances: dict[str, InstanceLatency] = {}
+        self._learned = 0
         self.replace_fleet(table)
 
     def replace_fleet(self, table: FleetTable) -> None:
@@ -95,9 +93,9 @@ class LatencyEstimator:
             found = self._clusters.get(cluster.name)
             prior = prior_seconds(cluster.speed)
             if found is None:
-                self._clusters[cluster.name] = ClusterLatency(LatencyLaw(prior))
+                self._clusters[cluster.name] = ClusterLatency(prior)
             else:
-                found.law.rebase(prior)
+                found.rebase(prior)
         self._forget()
         self._lay_out()
 
@@ -110,42 +108,44 @@ class LatencyEstimator:
             del self._instances[next(iter(self._instances))]
 
     def _lay_out(self) -> None:
-        self._columns: Floats = np.ones((_COLUMNS, len(self._table)))
-        self._columns[_SLOTS] = self._table.max_num_seqs
+        rows = len(self._table)
+        self._factors: Floats = np.ones((2, rows))
+        self._columns: Floats = np.ones((len(Column), rows))
+        self._columns[Column.SLOTS] = self._table.max_num_seqs
         self._upper: dict[float, Floats] = {}
+        for address, row in self._table.row_by_address.items():
+            self._show_instance(address, row)
         for name in self._rows_by_cluster:
             self._show_law(name)
-        for address, row in self._table.row_by_address.items():
-            self._show_factors(address, row)
 
-    def _show_law(self, cluster: str) -> None:
-        rows = self._rows_by_cluster[cluster]
-        self._columns[:PARTS, rows] = self._clusters[cluster].law.seconds[:, np.newaxis]
-
-    def _show_factors(self, address: str, row: int) -> None:
+    def _show_instance(self, address: str, row: int) -> None:
         found = self._instances.get(address)
         if found is not None and found.cluster == self._table.clusters[row].name:
-            self._columns[_TTFT_FACTOR, row] = math.exp(found.ttft.log)
-            self._columns[_DECODE_FACTOR, row] = math.exp(found.decode.log)
+            self._factors[:, row] = math.exp(found.ttft.log), math.exp(found.decode.log)
+
+    def _show_law(self, name: str) -> None:
+        """Price every column on every row of a cluster, the instances' factors included."""
+        rows, cluster = self._rows_by_cluster[name], self._clusters[name]
+        first, every = columns_of(cluster)
+        self._columns[: Column.BASE, rows] = np.multiply.outer(first, self._factors[0, rows])
+        self._columns[Column.BASE : Column.SLOTS, rows] = np.multiply.outer(every, self._factors[1, rows])
+
+    def _show_upper(self, name: str, quantile: float) -> None:
+        logs = self._clusters[name].log_quantiles(quantile)
+        self._upper[quantile][:, self._rows_by_cluster[name]] = np.array(logs)[:, np.newaxis]
 
     def _upper_by_row(self, quantile: float) -> Floats:
-        """Logarithms of the quantile's factors by row, in the order of `SPREADS`."""
+        """Logarithms of the quantile's factors by row, TTFT first, by level of load."""
         found = self._upper.get(quantile)
         if found is None:
             if not 0.0 < quantile < 1.0:
                 raise ValueError(f"quantile: expected a number between 0 and 1, got {quantile}")
             if len(self._upper) >= MOST_QUANTILES:
                 self._upper.clear()
-            found = np.zeros((len(SPREADS), len(self._table)))
-            self._upper[quantile] = found
+            found = self._upper[quantile] = np.zeros((2 * LEVELS, len(self._table)))
             for name in self._rows_by_cluster:
                 self._show_upper(name, quantile)
         return found
-
-    def _show_upper(self, cluster: str, quantile: float) -> None:
-        spreads = self._clusters[cluster].spreads.values()
-        factors = np.array([[spread.quantile(quantile)] for spread in spreads])
-        self._upper[quantile][:, self._rows_by_cluster[cluster]] = factors
 
     # -- predicting ----------------------------------------------------------------------------------------------
 
@@ -177,33 +177,32 @@ class LatencyEstimator:
         """
         if snapshot.table is not self._table:
             self.replace_fleet(snapshot.table)
-        columns = self._columns.take(rows, axis=1)
-        overhead, prefill, backlog, waiting, base, per_sequence, slots, ttft_factor, decode_factor = columns
+        alone, prefill, backlog, waiting, first_beside, base, own, each, caused, slots = self._columns.take(
+            rows, axis=1
+        )
         present = snapshot.sequences.take(rows)
         backlog_tokens = snapshot.prefill_backlog_tokens.take(rows)
-        running = np.minimum(present, slots)
-        before_us = np.maximum(0.0, present + (sequences - slots))
-        needs = prompt_tokens + sequences * output_tokens
-        before_us = np.maximum(before_us, needs > snapshot.kv_free_tokens.take(rows))
-        is_queued = before_us > 0.0
-        step = (base + per_sequence * running) * decode_factor
-        mean_output = snapshot.mean_output_tokens.take(rows)
-        residual = RESIDUAL_SHARE * np.where(mean_output > 0.0, mean_output, output_tokens)
-        # A full instance frees one slot each time a running sequence ends; whoever waits already comes first.
-        wait = before_us * residual * step / np.maximum(1.0, running)
-        beside = np.minimum(present + sequences, slots)
-        iteration = base + per_sequence * beside
+        beside = np.minimum(present, slots - min(sequences, 1.0))
         own_prefill = prefill * prompt_tokens
-        ttft = ttft_factor * (
-            overhead + own_prefill + backlog * backlog_tokens + waiting * wait + FIRST_ITERATIONS * iteration
-        )
+        ttft_alone = alone + own_prefill
+        ttft = ttft_alone + backlog * backlog_tokens + first_beside * beside
+        # Sequences that must end before the last of ours gets a slot; at least one where memory is short.
+        needs_memory = prompt_tokens + sequences * output_tokens > snapshot.kv_free_tokens.take(rows)
+        before_us = np.maximum(present + (sequences - slots), needs_memory)
+        wait = before_us
+        if before_us.any():
+            wait = before_us * _slot_seconds(snapshot, rows, base + each * beside, beside, output_tokens)
+            ttft += waiting * wait
         preempted = snapshot.preemption_share.take(rows)
-        slowed = decode_factor * (1.0 + preempted)
-        decode = np.maximum(0.0, output_tokens - 1.0) * iteration * slowed
+        slowed = 1.0 + preempted
+        iteration_alone = (base + own * sequences) * slowed
+        iteration = iteration_alone + each * beside * slowed
+        iterations = np.maximum(0.0, output_tokens - 1.0)
+        decode = iteration * iterations
         total = ttft + decode
-        upper = self._upper_by_row(quantile).take(rows, axis=1)
-        ttft_log = np.where(is_queued, upper[1], upper[0])
-        total_log = np.where(is_queued, upper[3], upper[2])
+        upper = self._upper_by_row(quantile)
+        ttft_log = _at_level(upper[:LEVELS], ttft_alone / ttft, rows)
+        total_log = _at_level(upper[LEVELS:], (ttft_alone + iteration_alone * iterations) / total, rows)
         if output_log_spread > 0.0:
             of_length = NormalDist().inv_cdf(quantile) * output_log_spread * decode / total
             total_log = np.copysign(np.hypot(total_log, of_length), of_length)
@@ -212,8 +211,10 @@ class LatencyEstimator:
             total_seconds=total,
             ttft_upper_seconds=ttft * np.exp(ttft_log),
             total_upper_seconds=total * np.exp(total_log),
-            caused_seconds=running
-            * (per_sequence * decode_factor * (sequences * output_tokens) + own_prefill),
+            caused_seconds=beside * (caused * (sequences * output_tokens) + own_prefill),
+            ttft_alone_seconds=ttft_alone,
+            iteration_seconds=iteration,
+            iteration_alone_seconds=iteration_alone,
             waiting_seconds=wait,
             sequences=present,
             backlog_tokens=backlog_tokens,
@@ -233,6 +234,7 @@ class LatencyEstimator:
         ttft_seconds: float | None,
         e2e_seconds: float,
         attempts: int,
+        sequences_at_end: float | None = None,
     ) -> bool:
         """Learn from one finished request; True when it taught something.
 
@@ -246,10 +248,11 @@ class LatencyEstimator:
             ttft_seconds: To the first token; None when it is not known, as for an answer that was not streamed.
             e2e_seconds: To the last token.
             attempts: Tries that were made.
+            sequences_at_end: Sequences in the instance beside this request when it ended; None when not known.
         """
         row = self._table.row_by_address.get(address)
-        times = (e2e_seconds,) if ttft_seconds is None else (ttft_seconds, e2e_seconds)
-        if row is None or attempts != 1 or not all(0.0 < t < math.inf for t in times) or prompt_tokens < 0:
+        first = e2e_seconds if ttft_seconds is None else ttft_seconds
+        if row is None or attempts != 1 or prompt_tokens < 0 or not 0.0 < first <= e2e_seconds < math.inf:
             return False
         cluster = self._table.clusters[row]
         # The number of iterations is the longest answer's, which only a single answer tells.
@@ -261,20 +264,34 @@ class LatencyEstimator:
                 ttft_seconds = None
         if ttft_seconds is None and iterations is None:
             return False
-        is_queued = load.waiting_seconds > 0.0
-        self._clusters[cluster.name].teach(
+        learned = self._clusters[cluster.name]
+        if completion_tokens is not None:
+            learned.learn_lengths(prompt_tokens, completion_tokens)
+        decoding, decoding_amid = None, None
+        if iterations is not None:
+            decoding = units_of_decoding(load, load.sequences, cluster, learned) * iterations
+            if sequences_at_end is not None:
+                amid = (load.sequences + sequences_at_end) / 2.0
+                decoding_amid = units_of_decoding(load, amid, cluster, learned) * iterations
+        learned.teach(
             self._instance(address, cluster.name),
-            to_first=_units_to_first(load, cluster, prompt_tokens),
-            decoding=None if iterations is None else _units_of_decoding(load, cluster, iterations),
-            is_queued=is_queued,
-            iterations=iterations or 0,
-            ttft_seconds=ttft_seconds,
-            e2e_seconds=e2e_seconds,
+            Lesson(
+                load=load,
+                to_first=units_to_first(load, cluster, learned, prompt_tokens),
+                decoding=decoding,
+                decoding_amid=decoding_amid,
+                iterations=iterations or 0,
+                ttft_seconds=ttft_seconds,
+                e2e_seconds=e2e_seconds,
+            ),
+            siblings=len(cluster.instances),
         )
+        self._show_instance(address, row)
         self._show_law(cluster.name)
-        self._show_factors(address, row)
-        for quantile in self._upper:
-            self._show_upper(cluster.name, quantile)
+        self._learned += 1
+        if self._learned % SHOW_UPPER_EVERY == 0 or learned.law.samples < SHOW_UPPER_ALWAYS:
+            for quantile in self._upper:
+                self._show_upper(cluster.name, quantile)
         return True
 
     def _instance(self, address: str, cluster: str) -> InstanceLatency:
@@ -285,6 +302,31 @@ class LatencyEstimator:
         self._instances[address] = found
         self._forget()
         return found
+
+    # -- looking at it -------------------------------------------------------------------------------------------
+
+    def speed(self, cluster: str) -> Speed:
+        """W, H and R of a cluster as learned, by the load meanwhile.
+
+        Raises:
+            KeyError: The fleet has no such cluster.
+        """
+        learned = self._clusters[cluster]
+        causal = learned.causal_law.seconds
+        return Speed(
+            iteration_base_seconds=float(causal[Part.ITERATION_BASE]),
+            iteration_per_sequence_seconds=float(causal[Part.ITERATION_PER_SEQUENCE]),
+            prefill_tokens_per_second=1.0 / float(learned.law.seconds[Part.PREFILL]),
+        )
+
+    def factors(self, address: str) -> tuple[float, float]:
+        """How many times its cluster's TTFT and decoding an instance takes.
+
+        Raises:
+            KeyError: The fleet has no such instance.
+        """
+        ttft, decode = self._factors[:, self._table.row_by_address[address]].tolist()
+        return ttft, decode
 
     # -- keeping -------------------------------------------------------------------------------------------------
 
@@ -321,23 +363,19 @@ class LatencyEstimator:
         self.replace_fleet(self._table)
 
 
-def _units_to_first(load: LoadAtDecision, cluster: Cluster, prompt_tokens: int) -> Floats:
-    """Units of each part until the first token."""
-    beside = min(load.sequences + load.own_sequences, cluster.max_num_seqs)
-    return np.array(
-        [
-            1.0,
-            prompt_tokens,
-            load.backlog_tokens,
-            load.waiting_seconds,
-            FIRST_ITERATIONS,
-            FIRST_ITERATIONS * beside,
-        ]
-    )
+def _slot_seconds(
+    snapshot: FleetSnapshot, rows: Ints, iteration: Floats, running: Floats, output_tokens: float | Floats
+) -> Floats:
+    """Time from one end of a running sequence to the next: they have half their length left on average."""
+    mean_output = snapshot.mean_output_tokens.take(rows)
+    residual = RESIDUAL_SHARE * np.where(mean_output > 0.0, mean_output, output_tokens)
+    result: Floats = residual * iteration / np.maximum(1.0, running)
+    return result
 
 
-def _units_of_decoding(load: LoadAtDecision, cluster: Cluster, iterations: int) -> Floats:
-    """Units of each part from the first token to the last."""
-    beside = min(load.sequences + load.own_sequences, cluster.max_num_seqs)
-    slowed = iterations * (1.0 + load.preemption_share)
-    return np.array([0.0, 0.0, 0.0, 0.0, slowed, slowed * beside])
+def _at_level(by_level: Floats, alone_share: Floats, rows: Ints) -> Floats:
+    """The figure of each row at its level of load; `by_level` has the shape (LEVELS, rows of the fleet)."""
+    size = by_level.shape[1]
+    light, heavy = LEVEL_SHARES
+    result: Floats = by_level.take(rows + size * (alone_share < light) + size * (alone_share < heavy))
+    return result

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
-from extproc.estimate.latency_filter import Floats, InstanceFactor, LatencyLaw, Target
+from extproc.estimate.latency_filter import LEVELS, Floats, InstanceFactor, LatencyLaw, Target, level_of
+from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.latency_spread import ResidualSpread
-from extproc.estimate.stored import as_name, as_object
+from extproc.estimate.stored import as_name, as_numbers, as_object
 
-SPREADS = {"ttft": 0.4, "ttft_queued": 0.8, "total": 0.4, "total_queued": 0.6}
-"""Deviation of the logarithm of observed over predicted before any was observed, by what is predicted and when."""
+TTFT_SPREADS = (0.35, 0.5, 0.8)
+TOTAL_SPREADS = (0.3, 0.4, 0.6)
+"""Deviation of the logarithm of observed over predicted before any was observed, by level of load."""
+
+LENGTHS_START = (512.0, 256.0)
+"""Mean prompt and output tokens before any were observed."""
+
+LENGTHS_MEMORY = 200.0
+"""Requests that the mean lengths are made of."""
 
 FEW_ITERATIONS = 0.25
 """Variance that the decoding's logarithm has beyond its noise when it took one iteration; it falls with their number."""
@@ -49,66 +58,146 @@ class InstanceLatency:
         return instance
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One finished request.
+
+    Attributes:
+        load: As it was decided.
+        to_first: Units of each part until the first token.
+        decoding: Units of each part from the first token to the last, by the load at the decision; None when the
+            answer's length is not known.
+        decoding_amid: The same by the mean of the loads at the decision and at the end; None when not known.
+        iterations: Tokens after the first.
+        ttft_seconds: To the first token; None when it is not known.
+        e2e_seconds: To the last token.
+    """
+
+    load: LoadAtDecision
+    to_first: Floats
+    decoding: Floats | None
+    decoding_amid: Floats | None
+    iterations: int
+    ttft_seconds: float | None
+    e2e_seconds: float
+
+    @property
+    def predicted_seconds(self) -> float:
+        """Total that was predicted at the decision, given the answer's length."""
+        return self.load.ttft_seconds + self.iterations * self.load.iteration_seconds
+
+    @property
+    def ttft_level(self) -> int:
+        """Level of load of the time to the first token."""
+        return level_of(self.load.ttft_alone_seconds, self.load.ttft_seconds)
+
+    @property
+    def total_level(self) -> int:
+        """Level of load of the total."""
+        alone = self.load.ttft_alone_seconds + self.iterations * self.load.iteration_alone_seconds
+        return level_of(alone, self.predicted_seconds)
+
+
 class ClusterLatency:
     """What was learned of one cluster.
 
+    Load at the decision predicts, but does not cause, what a request meets later: a crowded instance empties, an
+    empty one fills up. A law fitted on it finds H too small, so a second one is fitted on the mean of the loads at
+    the decision and at the end. The first one predicts; the second one prices what a request does to others.
+
     Attributes:
-        law: What each part of a latency costs.
-        spreads: How far latencies lie from their predictions, by name in `SPREADS`.
+        law: What each part of a latency costs, by the load at the decision.
+        causal_law: What each part of decoding costs, by the load meanwhile.
+        ttft_spreads: How far times to the first token lie from their predictions, by level of load.
+        total_spreads: The same for totals.
+        prompt_tokens: Mean of its requests.
+        output_tokens: Mean of its answers.
     """
 
-    __slots__ = ("law", "spreads")
+    __slots__ = ("causal_law", "law", "output_tokens", "prompt_tokens", "total_spreads", "ttft_spreads")
 
-    def __init__(self, law: LatencyLaw) -> None:
-        self.law = law
-        self.spreads = {name: ResidualSpread(deviation) for name, deviation in SPREADS.items()}
+    def __init__(self, prior_seconds: Floats) -> None:
+        self.law = LatencyLaw(prior_seconds)
+        self.causal_law = LatencyLaw(prior_seconds)
+        self.ttft_spreads = [ResidualSpread(deviation) for deviation in TTFT_SPREADS]
+        self.total_spreads = [ResidualSpread(deviation) for deviation in TOTAL_SPREADS]
+        self.prompt_tokens, self.output_tokens = LENGTHS_START
 
-    def teach(
-        self,
-        instance: InstanceLatency,
-        *,
-        to_first: Floats,
-        decoding: Floats | None,
-        is_queued: bool,
-        iterations: int,
-        ttft_seconds: float | None,
-        e2e_seconds: float,
-    ) -> None:
-        """Learn from one finished request of `instance`.
+    def rebase(self, prior_seconds: Floats) -> None:
+        """Take over another prior; the learned seconds stay, as far as the new bounds allow."""
+        self.law.rebase(prior_seconds)
+        self.causal_law.rebase(prior_seconds)
 
-        Args:
-            instance: Changed in place.
-            to_first: Units of each part until the first token.
-            decoding: Units of each part from the first token to the last; None when its length is not known.
-            is_queued: True when no slot was free.
-            iterations: Iterations of the decoding.
-            ttft_seconds: To the first token; None when it is not known.
-            e2e_seconds: To the last token.
+    def learn_lengths(self, prompt_tokens: int, output_tokens: int) -> None:
+        """Follow the mean lengths; the first ones count more."""
+        weight = max(1.0 / LENGTHS_MEMORY, 1.0 / (2.0 + self.law.samples))
+        self.prompt_tokens += weight * (prompt_tokens - self.prompt_tokens)
+        self.output_tokens += weight * (max(1, output_tokens) - self.output_tokens)
+
+    def teach(self, instance: InstanceLatency, lesson: Lesson, siblings: int) -> None:
+        """Learn from one finished request of `instance`, one of `siblings`, which is changed in place.
+
+        The spreads learn how far the prediction of the decision was off: by its end the law has learned from
+        others that met the same load, and would look better than it was.
         """
-        costs = self.law.seconds
-        ttft = float(to_first @ costs) * math.exp(instance.ttft.log)
-        suffix, offset = ("_queued", 3) if is_queued else ("", 0)
-        if ttft_seconds is not None:
-            self.spreads["ttft" + suffix].learn(math.log(ttft_seconds / ttft))
-        if decoding is not None:
-            total = ttft + float(decoding @ costs) * math.exp(instance.decode.log)
-            self.spreads["total" + suffix].learn(math.log(e2e_seconds / total))
-        if ttft_seconds is not None:
-            self.law.learn(to_first, ttft_seconds, Target(Target.TTFT + offset), instance.ttft)
-            decode_seconds = e2e_seconds - ttft_seconds
-            if decoding is not None and iterations > 0 and decode_seconds > 0.0:
-                excess = FEW_ITERATIONS / iterations
-                self.law.learn(
-                    decoding, decode_seconds, Target(Target.DECODE + offset), instance.decode, excess=excess
-                )
-        elif decoding is not None:
-            self.law.learn(to_first + decoding, e2e_seconds, Target(Target.TOTAL + offset), instance.decode)
+        level = lesson.ttft_level
+        if lesson.ttft_seconds is not None:
+            self.ttft_spreads[level].learn(math.log(lesson.ttft_seconds / lesson.load.ttft_seconds))
+            self.law.learn(
+                lesson.to_first,
+                lesson.ttft_seconds,
+                Target.TTFT,
+                instance.ttft,
+                level=level,
+                siblings=siblings,
+            )
+        if lesson.decoding is None:
+            return
+        level = lesson.total_level
+        self.total_spreads[level].learn(math.log(lesson.e2e_seconds / lesson.predicted_seconds))
+        if lesson.ttft_seconds is None:
+            units = lesson.to_first + lesson.decoding
+            self.law.learn(
+                units, lesson.e2e_seconds, Target.TOTAL, instance.decode, level=level, siblings=siblings
+            )
+            return
+        seconds = lesson.e2e_seconds - lesson.ttft_seconds
+        if lesson.iterations == 0 or seconds <= 0.0:
+            return
+        excess = FEW_ITERATIONS / lesson.iterations
+        if lesson.decoding_amid is not None:
+            factor = replace(instance.decode)
+            self.causal_law.learn(
+                lesson.decoding_amid,
+                seconds,
+                Target.DECODE,
+                factor,
+                level=level,
+                siblings=siblings,
+                excess=excess,
+            )
+        self.law.learn(
+            lesson.decoding,
+            seconds,
+            Target.DECODE,
+            instance.decode,
+            level=level,
+            siblings=siblings,
+            excess=excess,
+        )
+
+    def log_quantiles(self, quantile: float) -> list[float]:
+        """Logarithms of observed over predicted that a share `quantile` stays within, TTFT first, by level."""
+        return [spread.quantile(quantile) for spread in (*self.ttft_spreads, *self.total_spreads)]
 
     def state(self) -> dict[str, object]:
         """A JSON-able copy of all that was learned."""
         return {
             "law": self.law.state(),
-            "spreads": {name: spread.state() for name, spread in self.spreads.items()},
+            "causal_law": self.causal_law.state(),
+            "ttft_spreads": [spread.state() for spread in self.ttft_spreads],
+            "total_spreads": [spread.state() for spread in self.total_spreads],
+            "lengths": [float(f"{self.prompt_tokens:.6g}"), float(f"{self.output_tokens:.6g}")],
         }
 
     @classmethod
@@ -119,8 +208,21 @@ class ClusterLatency:
             ValueError: The state is malformed; the text says what.
         """
         stored = as_object(state, "cluster")
-        cluster = cls(LatencyLaw.restored(stored.get("law")))
-        spreads = as_object(stored.get("spreads"), "spreads")
-        for name, spread in cluster.spreads.items():
-            spread.restore(spreads.get(name), f"spreads.{name}")
+        law = LatencyLaw.restored(stored.get("law"), "law")
+        cluster = cls(law.prior_seconds)
+        cluster.law = law
+        cluster.causal_law = LatencyLaw.restored(stored.get("causal_law"), "causal_law")
+        for name in ("ttft_spreads", "total_spreads"):
+            spreads: list[ResidualSpread] = getattr(cluster, name)
+            found = stored.get(name)
+            if not isinstance(found, list) or len(found) != LEVELS:
+                raise ValueError(f"{name}: expected {LEVELS} lists")
+            for level, (spread, weights) in enumerate(zip(spreads, found, strict=True)):
+                spread.restore(weights, f"{name}[{level}]")
+        prompt, output = as_numbers(stored.get("lengths"), 2, "lengths")
+        if prompt < 0.0 or output < 1.0:
+            raise ValueError(
+                f"lengths: expected prompt tokens of at least 0 and output of at least 1, got {prompt}, {output}"
+            )
+        cluster.prompt_tokens, cluster.output_tokens = prompt, output
         return cluster

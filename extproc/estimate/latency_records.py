@@ -9,21 +9,29 @@ from extproc.fleet.snapshot import Floats
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadAtDecision:
-    """The load that a request met on its instance, fixed when it was decided: nobody knows it when it ends.
+    """The load that a request met on its instance and what was predicted of it: nobody knows either when it ends.
 
     Attributes:
         sequences: Sequences in the instance before this request, running or waiting.
+        own_sequences: Sequences of the request itself.
         backlog_tokens: Prompt tokens sent before and probably not yet prefilled.
         waiting_seconds: Predicted wait for a slot, before its learned multiplier; 0 when a slot is free.
         preemption_share: Preemptions per running sequence, 0 to 1.
-        own_sequences: Sequences of the request itself.
+        ttft_seconds: Predicted time to the first token.
+        ttft_alone_seconds: The same on the instance if it were idle.
+        iteration_seconds: Predicted time of one further token.
+        iteration_alone_seconds: The same on the instance if it were idle.
     """
 
     sequences: float
+    own_sequences: int
     backlog_tokens: float
     waiting_seconds: float
     preemption_share: float
-    own_sequences: int
+    ttft_seconds: float
+    ttft_alone_seconds: float
+    iteration_seconds: float
+    iteration_alone_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,9 @@ class LatencyPrediction:
         ttft_upper_seconds: Quantile asked for of the time to the first token.
         total_upper_seconds: Quantile asked for of the total.
         caused_seconds: Delay that the request causes to the sequences beside it, summed over them.
+        ttft_alone_seconds: `ttft_seconds` if the instance were idle.
+        iteration_seconds: Time of one further token.
+        iteration_alone_seconds: The same if the instance were idle.
         waiting_seconds: Wait for a slot, before its learned multiplier.
         sequences: Sequences in the instance before this request.
         backlog_tokens: Prompt tokens before this request's.
@@ -50,6 +61,9 @@ class LatencyPrediction:
     ttft_upper_seconds: Floats
     total_upper_seconds: Floats
     caused_seconds: Floats
+    ttft_alone_seconds: Floats
+    iteration_seconds: Floats
+    iteration_alone_seconds: Floats
     waiting_seconds: Floats
     sequences: Floats
     backlog_tokens: Floats
@@ -57,11 +71,15 @@ class LatencyPrediction:
     own_sequences: int
 
     def load(self, position: int) -> LoadAtDecision:
-        """The load at one position, to be kept until the request ends."""
+        """What is to be kept, until the request ends, of the decision for one position."""
         return LoadAtDecision(
             sequences=float(self.sequences[position]),
+            own_sequences=self.own_sequences,
             backlog_tokens=float(self.backlog_tokens[position]),
             waiting_seconds=float(self.waiting_seconds[position]),
             preemption_share=float(self.preemption_share[position]),
-            own_sequences=self.own_sequences,
+            ttft_seconds=float(self.ttft_seconds[position]),
+            ttft_alone_seconds=float(self.ttft_alone_seconds[position]),
+            iteration_seconds=float(self.iteration_seconds[position]),
+            iteration_alone_seconds=float(self.iteration_alone_seconds[position]),
         )

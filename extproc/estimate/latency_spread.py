@@ -26,8 +26,8 @@ _KNEE = 0.02
 
 EDGES: Floats = _KNEE * np.sinh(np.linspace(-1.0, 1.0, BINS + 1) * math.asinh(LARGEST / _KNEE))
 
-FORGETTING = 0.996
-"""What an observation still weighs after the next one: about 250 count."""
+FORGETTING = 0.998
+"""What an observation still weighs after the next one: about 500 count."""
 
 PRIOR_WEIGHT = 8.0
 """Observations that the spread before any observation counts for; they are forgotten like others."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from extproc.fleet.snapshot import Floats, FleetSnapshot, Ints
+from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 
 RESIDUAL_SHARE = 0.5
 """Mean share of a running sequence's output that is still to come, seen at a random moment."""
@@ -47,12 +47,10 @@ def predicted_work_seconds(
     lengths = np.minimum(after, slots) + sequences * running
     decode = output_tokens * (table.iteration_base_seconds + per_sequence * lengths)
     seconds = prefill + decode
-    before_us = np.maximum(0.0, after - slots)
-    needs_memory = prompt_tokens + sequences * output_tokens > snapshot.kv_free_tokens
-    if before_us.any() or needs_memory.any():
-        seconds += _seconds_per_slot(snapshot, running, output_tokens) * np.where(
-            needs_memory, np.maximum(1.0, before_us), before_us
-        )
+    needs_memory = snapshot.kv_free_tokens < prompt_tokens + sequences * output_tokens
+    if np.count_nonzero(needs_memory | (after > slots)):
+        slots_short = np.maximum(needs_memory, after - slots)
+        seconds += np.maximum(0.0, slots_short) * _seconds_per_slot(snapshot, running, output_tokens)
     result: Floats = (seconds * (1.0 + snapshot.preemption_share))[rows]
     return result
 

@@ -109,7 +109,7 @@ def hash_grams(parts: Sequence[str]) -> bytes:
     distinct = buckets[keep]
     if len(distinct) > MOST_GRAMS:
         distinct = distinct[:: -(-len(distinct) // MOST_GRAMS)]
-    return distinct.tobytes()
+    return bytes(distinct.tobytes())
 
 
 def _sample(parts: Sequence[str]) -> bytes:

@@ -13,6 +13,7 @@ from typing import Final
 from extproc.errors import BodyTooLargeError, ModelNotFoundError
 from extproc.facts.chat import read_chat
 from extproc.facts.completions import read_completions
+from extproc.facts.demands import demands_logprobs, demands_structure, repeats_itself
 from extproc.facts.embeddings import read_embeddings
 from extproc.facts.fields import invalid_field, missing_field, read_flag
 from extproc.facts.json_body import JsonObject, read_object
@@ -45,12 +46,16 @@ def parse_request(
     request_id: str,
     subset: frozenset[str] | None,
     max_body_bytes: int,
+    expectation: str = "",
+    session: str = "",
+    deadline_seconds: float | None = None,
     profile: Callable[[Iterable[str]], TextProfile] = profile_text,
 ) -> RequestFacts:
     """Understand a request.
 
     Another path or method, an empty body, or a body that is not declared to be JSON makes `Api.OTHER`:
     vLLM answers those itself, whatever they hold. The path may carry a query and a trailing slash.
+    `expectation`, `session` and `deadline_seconds` come from the client's headers; each as in `RequestFacts`.
 
     Raises:
         BodyTooLargeError: The body exceeds `max_body_bytes`, or holds too many arrays and objects.
@@ -86,6 +91,12 @@ def parse_request(
         tools=reading.prompt.tools,
         body_bytes=len(body),
         request_id=request_id,
+        has_contract=reading.prompt.tools > 0 or demands_structure(fields),
+        has_logprobs=demands_logprobs(fields),
+        expectation=expectation,
+        session=session,
+        deadline_seconds=deadline_seconds,
+        is_deterministic=repeats_itself(fields),
         subset=subset,
     )
 

@@ -49,6 +49,7 @@ class FleetTable:
         pool_index: Index of the row's pool in `fleet.pools`.
         max_model_len: Most tokens of one sequence.
         max_num_seqs: Most running sequences.
+        share_per_sequence: Share of the slots that one sequence takes, 1 / `max_num_seqs`.
         iteration_base_seconds: W of the iteration-time model.
         iteration_per_sequence_seconds: H of the iteration-time model.
         prefill_tokens_per_second: Prefill rate.
@@ -68,6 +69,7 @@ class FleetTable:
     pool_index: Ints
     max_model_len: Ints
     max_num_seqs: Floats
+    share_per_sequence: Floats
     iteration_base_seconds: Floats
     iteration_per_sequence_seconds: Floats
     prefill_tokens_per_second: Floats
@@ -84,6 +86,7 @@ class FleetTable:
         pools = {pool.name: index for index, pool in enumerate(fleet.pools)}
         model_index = np.array([models.index(cluster.model) for cluster in clusters], dtype=np.int64)
         rows_by_model = {model: np.flatnonzero(model_index == index) for index, model in enumerate(models)}
+        max_num_seqs = np.array([cluster.max_num_seqs for cluster in clusters], dtype=np.float64)
         prefill_rate = np.array([c.speed.prefill_tokens_per_second for c in clusters])
         return cls(
             fleet=fleet,
@@ -97,7 +100,8 @@ class FleetTable:
             model_index=model_index,
             pool_index=np.array([pools[cluster.pool] for cluster in clusters], dtype=np.int64),
             max_model_len=np.array([cluster.max_model_len for cluster in clusters], dtype=np.int64),
-            max_num_seqs=np.array([cluster.max_num_seqs for cluster in clusters], dtype=np.float64),
+            max_num_seqs=max_num_seqs,
+            share_per_sequence=1.0 / max_num_seqs,
             iteration_base_seconds=np.array([c.speed.iteration_base_seconds for c in clusters]),
             iteration_per_sequence_seconds=np.array(
                 [c.speed.iteration_per_sequence_seconds for c in clusters]

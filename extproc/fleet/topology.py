@@ -52,6 +52,7 @@ class Cluster:
         pool: Name of the pool that it belongs to.
         max_model_len: Most tokens (prompt + output) of one sequence.
         max_num_seqs: Most sequences that one instance runs at once.
+        quality_prior: Declared share of ordinary requests that the model answers correctly; None for not declared.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Cluster:
     price: Price
     speed: Speed
     instances: tuple[Instance, ...]
+    quality_prior: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

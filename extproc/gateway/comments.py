@@ -21,6 +21,10 @@ _ROUTES: Final = {
     "stripped before anything reads it.",
     "routes[decided].route.retry_policy.num_retries": "No retry unless the plan grants some: the service sets "
     "x-envoy-max-retries per request, and a plan without it has one attempt.",
+    "routes[decided].response_headers_to_add": "Who answered. ADD_IF_ABSENT: where the ATTEMPT filter judged the "
+    "answer, its own words stand there already.",
+    "routes[decided].response_headers_to_remove": "A word between the service and Envoy's router: when Envoy refuses "
+    "the retry (its budget is spent, the time is over), the client gets the answer without it.",
     "routes[decided].typed_per_filter_config": "Replaces the filter's settings for decided requests: the answer's "
     "usage is read, the request's body is not parsed a second time.",
     "routes[elsewhere]": "Paths that are not among the APIs that the service understands: any healthy instance "
@@ -80,7 +84,8 @@ _CONNECTION: Final = {
     "them, so this bounds them as well.",
     "early_header_mutation_extensions": "Runs before any filter and before the route is chosen. A client's "
     "x-request-id is moved aside, because ids join logs, traces and decisions, so two requests must never share one; "
-    "its traceparent is kept, so that its trace goes on. The response says our id in x-request-id.",
+    "its traceparent is kept, so that its trace goes on. "
+    "x-ttca-expect, -session and -deadline-ms are for clients to send. The response says our id in x-request-id.",
     "tracing.provider.typed_config.sampler": "The caller's sampled flag decides; without a caller the ratio does, by "
     "trace id, so that every part of the system samples the same traces.",
     "tracing.spawn_upstream_span": "A span per try.",
@@ -124,8 +129,10 @@ _UNION: Final = {
     "http_filters[ttca.attempt].typed_config.failure_mode_allow": "Fail open: the try's answer is delivered as it is.",
     "http_filters[ttca.attempt].typed_config.request_attributes": "Which host this try goes to.",
     "http_filters[ttca.attempt].typed_config.processing_mode": "Bodies stay out, so streams are not held back; the service asks for a "
-    "response's body when it has to read it (an error that may be a context overflow).",
-    "http_filters[ttca.attempt].typed_config.allow_mode_override": "Lets the service ask for that body.",
+    "body when it has to read it: the request's for a host that serves another model, the answer's to verify it.",
+    "http_filters[ttca.attempt].typed_config.allow_mode_override": "Lets the service ask for those bodies.",
+    "http_filters[ttca.attempt].typed_config.max_message_timeout": "How long the service may ask Envoy to wait for an "
+    "external judge.",
     "http_filters[ttca.attempt].typed_config.mutation_rules": "As in ttca.decide.",
     "subset_selectors": "Without a decision: an instance that serves the body's model, in the pool that the route "
     "found long enough; else any that serves the model; else (`auto` without an alias list, no model) any.",

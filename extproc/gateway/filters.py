@@ -49,6 +49,7 @@ EVENTS_FILTER = "ttca.events"
 
 _DECIDE_TIMEOUT_SECONDS = 2.0
 _ATTEMPT_TIMEOUT_SECONDS = 2.0
+_LONGEST_JUDGEMENT_SECONDS = 60.0
 _LARGEST_EVENT_BYTES = 1024 * 1024
 _JSON = RegexMatcher(regex=r"application/([a-z0-9.+-]+\+)?json(\s*;.*)?")
 
@@ -155,6 +156,7 @@ def _attempt() -> ExternalProcessor:
         ),
         request_attributes=[names.ATTRIBUTE_UPSTREAM_ADDRESS],
         message_timeout=seconds(_ATTEMPT_TIMEOUT_SECONDS),
+        max_message_timeout=seconds(_LONGEST_JUDGEMENT_SECONDS),
         mutation_rules=HeaderMutationRules(allow_envoy=True),
         allow_mode_override=True,
         metadata_options=MetadataOptions(

@@ -77,15 +77,12 @@ def _strip_control_headers() -> TypedExtensionConfig:
             append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
         )
     )
-    prefixes = [
-        _remove_prefix("x-envoy-"),
-        _remove_prefix("x-ttca-"),
-        _remove_prefix("x-gateway-destination-"),
-    ]
+    prefixes = [_remove_prefix("x-envoy-"), _remove_prefix("x-gateway-destination-")]
+    ours = [HeaderMutation(remove=name) for name in names.CONTROL_HEADERS if name.startswith("x-ttca-")]
     remove_id = HeaderMutation(remove=names.REQUEST_ID)
     return typed(
         "envoy.http.early_header_mutation.header_mutation",
-        EarlyHeaderMutation(mutations=[keep_id, remove_id, *prefixes]),
+        EarlyHeaderMutation(mutations=[keep_id, remove_id, *prefixes, *ours]),
     )
 
 

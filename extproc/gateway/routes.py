@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-from envoy_data_plane.envoy.config.core.v3 import Metadata
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    Metadata,
+)
 from envoy_data_plane.envoy.config.route.v3 import (
     HeaderMatcher,
     RetryPolicy,
@@ -67,7 +72,26 @@ def _decided(settings: Settings) -> Route:
             retry_policy=_retry_policy(retries=0, per_try=None),
         ),
         typed_per_filter_config=filters_when_decided(),
+        response_headers_to_add=_answered_by(),
+        response_headers_to_remove=[names.RETRY],
     )
+
+
+def _answered_by() -> list[HeaderValueOption]:
+    """Tell the client who answered; the ATTEMPT filter's own words, with a verdict, win."""
+    marks = {
+        names.VERDICT: "unverified",
+        names.MODEL_HEADER: f"%DYNAMIC_METADATA({names.DECISION_NAMESPACE}:model)%",
+        names.INSTANCE: "%UPSTREAM_REMOTE_ADDRESS%",
+        names.ATTEMPTS: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    }
+    return [
+        HeaderValueOption(
+            header=HeaderValue(key=key, value=value),
+            append_action=HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT,
+        )
+        for key, value in marks.items()
+    ]
 
 
 def _elsewhere(settings: Settings) -> Route:

@@ -1,39 +1,63 @@
-"""One ATTEMPT stream without I/O: turns an instance's context-length rejection into a retry by Envoy's router.
+"""One ATTEMPT stream without I/O: a try gets the body of its host, and its answer is judged before the client gets it.
 
-Watches only what the plan's limits name: a try of any other instance is done after its first message, and no byte
-of a good answer passes through here.
+Only what the plan asks for passes through here: a try that needs no other body and no verdict is done after its first
+message, and a stream of events goes on untouched from its headers.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Final
+
+from extproc.decide.attempts import NO_PLAN, AttemptContext, CarriedAttempt, CarriedPlan
 from extproc.errors import ProtocolError
+from extproc.protocol import attempt_answers as answers
 from extproc.protocol import names
-from extproc.protocol.attempt_limits import decode_attempt_limits
+from extproc.protocol.attempt_plan import decode_attempt_plan
 from extproc.protocol.context_overflow import is_context_overflow
-from extproc.protocol.decode import header_value, upstream_address
-from extproc.protocol.encode import (
-    CONTINUE_REQUEST_HEADERS,
-    CONTINUE_RESPONSE_BODY,
-    CONTINUE_RESPONSE_HEADERS,
-    HOLD_ERROR_BODY,
-    RETRY_ON_NEXT_INSTANCE,
-)
+from extproc.protocol.decode import ResponseHead, header_value, response_head, upstream_address
+from extproc.protocol.events import AnswerReady, Conclusion
+from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.verify.verdict import Verdict, VerdictKind
 
-_REJECTED_STATUS = "400"
+_OVERFLOW: Final = Verdict(VerdictKind.REJECTED, "transport.context_overflow")
+_NOBODY: Final = CarriedAttempt(address="")
 
 
 class AttemptExchange:
     """The service's side of one ATTEMPT stream.
 
-    Call `receive` with each message, send what `responses_to_send` returns, and stop when `is_done`.
+    Call `receive` with each message; answer an `AnswerReady` with `conclude`. After each of these calls, send what
+    `responses_to_send` returns. Stop when `is_done`.
+
+    Args:
+        max_answer_bytes: Largest answer that is held back for a verdict. Envoy 1.40 crashes when an upstream filter
+            buffers more than the listener's buffer limit, so this must stay well below that.
+
+    Attributes:
+        plan: What travelled with the request.
+        attempt: The plan's attempt that this try makes.
+        number: Upstream tries of the request so far, this one included; at least 1.
+        decision_id: The plan's id.
+        request_id: Envoy's `x-request-id`.
+        conclusion: How the try ended; None before, and for a try that nothing was asked of.
     """
 
-    __slots__ = ("_responses", "state")
-
-    def __init__(self) -> None:
+    def __init__(self, *, max_answer_bytes: int) -> None:
         self.state = AttemptState.IDLE
+        self.plan: CarriedPlan = NO_PLAN
+        self.attempt: CarriedAttempt = _NOBODY
+        self.number = 1
+        self.decision_id = ""
+        self.request_id = ""
+        self.conclusion: Conclusion | None = None
+        self._max_answer_bytes = max_answer_bytes
+        self._position = 0
+        self._expectation = ""
+        self._request_body: bytes | None = None
+        self._response = ResponseHead()
         self._responses: list[wire.ProcessingResponse] = []
 
     @property
@@ -41,53 +65,185 @@ class AttemptExchange:
         """True when nothing more is wanted of the stream."""
         return self.state is AttemptState.DONE
 
-    def receive(self, message: wire.ProcessingRequest) -> None:
-        """Take one message from Envoy.
+    @property
+    def is_last(self) -> bool:
+        """True when the plan holds no further attempt, or Envoy may not make one."""
+        return self._position + 1 >= len(self.plan.attempts) or self.number > self.plan.max_retries
+
+    def context(self, reason: str, now_unix_ms: int) -> AttemptContext:
+        """Describe where the plan stands after a rejection for `reason`; only before the last attempt."""
+        return AttemptContext(
+            decision_id=self.decision_id,
+            plan=self.plan,
+            position=self._position,
+            number=self.number,
+            reason=reason,
+            elapsed_seconds=self._elapsed_ms(now_unix_ms) / 1000,
+        )
+
+    def receive(self, message: wire.ProcessingRequest, now_unix_ms: int) -> AnswerReady | None:
+        """Take one message from Envoy; return the answer once it waits for its verdict.
 
         Raises:
             ProtocolError: The message cannot come now; the stream is to be failed.
+            ValueError: The request has no body that could be made this try's.
         """
         match message.WhichOneof("request"):
             case "request_headers":
                 self._receive_request_headers(message)
+            case "request_body":
+                self._receive_request_body(message.request_body)
             case "response_headers":
-                self._receive_response_headers(message.response_headers)
+                self._receive_response_headers(message.response_headers, now_unix_ms)
             case "response_body":
-                self._receive_response_body(message.response_body)
+                return self._receive_response_body(message.response_body, now_unix_ms)
             case None:
                 raise ProtocolError("the message holds no request")
             case _:
-                self.state = next_attempt_state(self.state, AttemptInput.LEFTOVER)
+                self._step(AttemptInput.LEFTOVER)
+        return None
+
+    def conclude(self, verdict: Verdict, *, goes_on: bool, now_unix_ms: int) -> None:
+        """Give the verdict on the held answer; with `goes_on` Envoy is asked for the plan's next attempt.
+
+        Raises:
+            ProtocolError: No answer waits for a verdict.
+        """
+        self._step(AttemptInput.VERDICT)
+        self._release(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
+
+    def ask_for_time(self, seconds: float) -> None:
+        """Ask Envoy to wait for the verdict for `seconds` from now instead of its usual time."""
+        self._responses.append(answers.ask_for_time(seconds))
 
     def responses_to_send(self) -> list[wire.ProcessingResponse]:
         """Return the answers that are due, once, in the order in which they must be sent."""
         responses, self._responses = self._responses, []
         return responses
 
-    def _receive_request_headers(self, message: wire.ProcessingRequest) -> None:
-        limits = decode_attempt_limits(header_value(message.request_headers.headers, names.ATTEMPT_LIMITS))
-        is_limited = (
-            bool(limits.overflow_addresses) and upstream_address(message) in limits.overflow_addresses
-        )
-        happened = AttemptInput.HEADERS_WITH_LIMITS if is_limited else AttemptInput.HEADERS_WITHOUT_LIMITS
+    def _step(self, happened: AttemptInput) -> None:
         self.state = next_attempt_state(self.state, happened)
+
+    def _receive_request_headers(self, message: wire.ProcessingRequest) -> None:
+        headers = message.request_headers.headers
+        plan = decode_attempt_plan(header_value(headers, names.ATTEMPT_LIMITS))
+        position = plan.position_of(upstream_address(message)) if plan.attempts else None
         # The control headers stay: Envoy keeps one header map for all tries, so that a header removed
         # here would be missing from the next.
-        self._responses.append(CONTINUE_REQUEST_HEADERS)
+        if position is None:
+            self._step(AttemptInput.HEADERS_UNPLANNED)
+            self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
+            return
+        self.plan, self._position, self.attempt = plan, position, plan.attempts[position]
+        self.decision_id = header_value(headers, names.DECISION_ID)
+        self.request_id = header_value(headers, names.REQUEST_ID)
+        self._expectation = header_value(headers, names.EXPECT)
+        count = header_value(headers, names.ATTEMPT_COUNT)
+        self.number = int(count) if count.isdecimal() else position + 1
+        wants_body = plan.needs_request or is_tailored(plan, self.attempt)
+        if wants_body and not message.request_headers.end_of_stream:
+            self._step(AttemptInput.HEADERS_WANTING_BODY)
+            self._responses.append(answers.WANT_REQUEST_BODY)
+        else:
+            self._step(AttemptInput.HEADERS_PLANNED)
+            self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
 
-    def _receive_response_headers(self, headers: wire.HttpHeaders) -> None:
-        is_rejection = (
-            header_value(headers.headers, ":status") == _REJECTED_STATUS and not headers.end_of_stream
-        )
-        was_watching = self.state is AttemptState.WATCHING
-        happened = AttemptInput.HEADERS_REJECTED if is_rejection else AttemptInput.HEADERS_ACCEPTED
-        self.state = next_attempt_state(self.state, happened)
-        self._responses.append(
-            HOLD_ERROR_BODY if was_watching and is_rejection else CONTINUE_RESPONSE_HEADERS
+    def _receive_request_body(self, message: wire.HttpBody) -> None:
+        if self.is_done:
+            self._step(AttemptInput.LEFTOVER)
+            return
+        self._step(AttemptInput.REQUEST_BODY)
+        body = message.body
+        if self.plan.needs_request:
+            self._request_body = body
+        if is_tailored(self.plan, self.attempt):
+            tailored = body_for_try(body, self.plan, self.attempt)
+            self._responses.append(answers.replace_request_body(tailored))
+        else:
+            self._responses.append(answers.CONTINUE_REQUEST_BODY)
+
+    def _receive_response_headers(self, message: wire.HttpHeaders, now_unix_ms: int) -> None:
+        if self.is_done:
+            self._step(AttemptInput.LEFTOVER)
+            self._responses.append(answers.CONTINUE_RESPONSE_HEADERS)
+            return
+        head = self._response = response_head(message)
+        obstacle = self._obstacle(head)
+        if self.attempt.retries_overflow and head.status == HTTPStatus.BAD_REQUEST and not obstacle:
+            self._step(AttemptInput.ANSWER_REJECTED)
+            self._responses.append(answers.WANT_RESPONSE_BODY)
+        elif self.plan.is_verified and head.is_success and not obstacle:
+            self._step(AttemptInput.ANSWER_HELD)
+            self._responses.append(answers.WANT_RESPONSE_BODY)
+        else:
+            self._step(AttemptInput.ANSWER_PASSED)
+            if self.plan.is_verified:
+                reason = obstacle if head.is_success else f"skipped.status_{head.status}"
+            else:
+                reason = "skipped.not_asked"
+            self._pass_on(Verdict(VerdictKind.UNVERIFIED, reason), now_unix_ms)
+
+    def _obstacle(self, head: ResponseHead) -> str:
+        """Say why an answer cannot be held back for a verdict; empty when it can."""
+        if head.media_type == "text/event-stream":
+            return "skipped.stream"
+        if head.is_without_body:
+            return "skipped.no_body"
+        if not head.is_json:
+            return "skipped.not_json"
+        if head.content_bytes is None:
+            # It could outgrow Envoy's buffer, and that is fatal.
+            return "skipped.unknown_size"
+        return "skipped.too_large" if head.content_bytes > self._max_answer_bytes else ""
+
+    def _receive_response_body(self, message: wire.HttpBody, now_unix_ms: int) -> AnswerReady | None:
+        if self.is_done:
+            self._step(AttemptInput.LEFTOVER)
+            return None
+        was_awaiting_error = self.state is AttemptState.AWAITING_ERROR
+        self._step(AttemptInput.RESPONSE_BODY)
+        if was_awaiting_error:
+            is_overflow = is_context_overflow(message.body)
+            verdict = _OVERFLOW if is_overflow else Verdict(VerdictKind.UNVERIFIED, "skipped.status_400")
+            self._release(verdict, goes_on=is_overflow, now_unix_ms=now_unix_ms)
+            return None
+        return AnswerReady(
+            request_body=self._request_body,
+            expectation=self._expectation,
+            status=self._response.status,
+            content_type=self._response.content_type,
+            body=message.body,
         )
 
-    def _receive_response_body(self, body: wire.HttpBody) -> None:
-        was_awaiting = self.state is AttemptState.AWAITING_ERROR
-        self.state = next_attempt_state(self.state, AttemptInput.ERROR_BODY)
-        is_overflow = was_awaiting and is_context_overflow(body.body)
-        self._responses.append(RETRY_ON_NEXT_INSTANCE if is_overflow else CONTINUE_RESPONSE_BODY)
+    def _pass_on(self, verdict: Verdict, now_unix_ms: int) -> None:
+        self._responses.append(answers.pass_on(self._marks(verdict, now_unix_ms)))
+        self._keep(Conclusion(verdict=verdict, goes_on=False, is_held=False))
+
+    def _release(self, verdict: Verdict, *, goes_on: bool, now_unix_ms: int) -> None:
+        self._responses.append(answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on))
+        self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True))
+
+    def _keep(self, conclusion: Conclusion) -> None:
+        if self.plan.is_marked:
+            self.conclusion = conclusion
+
+    def _marks(self, verdict: Verdict, now_unix_ms: int) -> list[tuple[str, str]]:
+        """List the headers that tell the client who answered and what is thought of it."""
+        if not self.plan.is_marked:
+            return []
+        marks = [
+            (names.VERDICT, str(verdict.kind)),
+            (names.MODEL_HEADER, answers.header_text(self.attempt.model)),
+            (names.INSTANCE, self.attempt.address),
+            (names.ATTEMPTS, str(self.number)),
+        ]
+        if verdict.reason:
+            marks.append((names.VERDICT_REASON, answers.header_text(verdict.reason)))
+        if self.plan.started_unix_ms:
+            marks.append((names.ELAPSED, str(self._elapsed_ms(now_unix_ms))))
+        return marks
+
+    def _elapsed_ms(self, now_unix_ms: int) -> int:
+        """Return 0 at least: the replica that decided may have another clock."""
+        started = self.plan.started_unix_ms
+        return max(0, now_unix_ms - started) if started else 0

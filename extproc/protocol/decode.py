@@ -12,35 +12,95 @@ from extproc.protocol.wire import ext_proc_pb2 as wire
 _EXT_PROC_ATTRIBUTES = "envoy.filters.http.ext_proc"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestHead:
-    """What routing needs of a request's headers; each is empty when absent."""
+    """What routing needs of a request's headers; each is empty when absent.
 
-    method: str
-    path: str
-    content_type: str
-    request_id: str
+    Attributes:
+        method: HTTP method.
+        path: Path with its query.
+        content_type: As the client sent it.
+        request_id: Envoy's `x-request-id`.
+        expectation: `x-ttca-expect`.
+        session: `x-ttca-session`.
+        deadline_ms: `x-ttca-deadline-ms`.
+    """
+
+    method: str = ""
+    path: str = ""
+    content_type: str = ""
+    request_id: str = ""
+    expectation: str = ""
+    session: str = ""
+    deadline_ms: str = ""
+
+
+_HEAD_FIELDS = {
+    ":method": "method",
+    ":path": "path",
+    "content-type": "content_type",
+    names.REQUEST_ID: "request_id",
+    names.EXPECT: "expectation",
+    names.SESSION: "session",
+    names.DEADLINE: "deadline_ms",
+}
 
 
 def request_head(headers: wire.HeaderMap) -> RequestHead:
-    """Read method, path, content type and request id; the last of several headers of one name wins."""
-    method = path = content_type = request_id = b""
+    """Read the headers that routing needs; the last of several of one name wins."""
+    head = RequestHead()
     for header in headers.headers:
-        match header.key.lower():
-            case ":method":
-                method = header_bytes(header)
-            case ":path":
-                path = header_bytes(header)
-            case "content-type":
-                content_type = header_bytes(header)
-            case names.REQUEST_ID:
-                request_id = header_bytes(header)
-    # Latin-1 maps every byte, so no header can fail to decode.
-    return RequestHead(
-        method.decode("latin-1"),
-        path.decode("latin-1"),
-        content_type.decode("latin-1"),
-        request_id.decode("latin-1"),
+        field = _HEAD_FIELDS.get(header.key.lower())
+        if field is not None:
+            # Latin-1 maps every byte, so no header can fail to decode.
+            setattr(head, field, header_bytes(header).decode("latin-1"))
+    return head
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """What judging needs of a response's headers.
+
+    Attributes:
+        status: HTTP status; 0 when it is no number.
+        media_type: Content type in lower case, without parameters; empty when absent.
+        content_type: As the instance sent it.
+        content_bytes: Declared length of the body; None when it was not declared.
+        is_encoded: True when the body is compressed.
+        is_without_body: True when no body follows.
+    """
+
+    status: int = 0
+    media_type: str = ""
+    content_type: str = ""
+    content_bytes: int | None = None
+    is_encoded: bool = False
+    is_without_body: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """True for 200 to 299."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_json(self) -> bool:
+        """True for plain JSON that can be read as it is."""
+        is_named_json = self.media_type == "application/json" or self.media_type.endswith("+json")
+        return is_named_json and not self.is_encoded
+
+
+def response_head(message: wire.HttpHeaders) -> ResponseHead:
+    """Read status, type, length and encoding of a response."""
+    status = header_value(message.headers, ":status")
+    content_type = header_value(message.headers, "content-type")
+    length = header_value(message.headers, names.CONTENT_LENGTH)
+    return ResponseHead(
+        status=int(status) if status.isdecimal() else 0,
+        media_type=content_type.partition(";")[0].strip().lower(),
+        content_type=content_type,
+        content_bytes=int(length) if length.isdecimal() else None,
+        is_encoded=header_value(message.headers, "content-encoding").lower() not in ("", "identity"),
+        is_without_body=message.end_of_stream,
     )
 
 

@@ -8,11 +8,13 @@ import json
 import math
 from collections.abc import Callable
 
+from extproc.decide.attempts import CarriedSpec
 from extproc.decide.plan import Plan
 from extproc.errors import RoutingError
+from extproc.facts.json_body import JsonObject
 from extproc.facts.request import RequestFacts
 from extproc.protocol import names
-from extproc.protocol.attempt_limits import encode_attempt_limits
+from extproc.protocol.attempt_plan import encode_attempt_plan
 from extproc.protocol.decision_metadata import write_decision
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
@@ -24,8 +26,6 @@ MAX_CHUNK_BYTES = 62_000
 CONTINUE_REQUEST_HEADERS = wire.ProcessingResponse(request_headers=wire.HeadersResponse())
 CONTINUE_REQUEST_BODY = wire.ProcessingResponse(request_body=wire.BodyResponse())
 CONTINUE_REQUEST_TRAILERS = wire.ProcessingResponse(request_trailers=wire.TrailersResponse())
-CONTINUE_RESPONSE_HEADERS = wire.ProcessingResponse(response_headers=wire.HeadersResponse())
-CONTINUE_RESPONSE_BODY = wire.ProcessingResponse(response_body=wire.BodyResponse())
 
 CLEAR_REQUEST_BODY = wire.ProcessingResponse(
     request_body=wire.BodyResponse(
@@ -33,58 +33,38 @@ CLEAR_REQUEST_BODY = wire.ProcessingResponse(
     )
 )
 
-HOLD_ERROR_BODY = wire.ProcessingResponse(
-    response_headers=wire.HeadersResponse(),
-    # Envoy takes over the whole mode, so the header mode is named with it.
-    mode_override=wire.ProcessingMode(
-        response_header_mode=wire.ProcessingMode.SEND, response_body_mode=wire.ProcessingMode.BUFFERED
-    ),
-)
-"""Answer to response headers: deliver the body, and hold it back until it is judged."""
 
-RETRY_ON_NEXT_INSTANCE = wire.ProcessingResponse(
-    response_body=wire.BodyResponse(
-        response=wire.CommonResponse(
-            header_mutation=wire.HeaderMutation(
-                set_headers=[
-                    wire.HeaderValueOption(
-                        header=wire.HeaderValue(key=names.RETRY, raw_value=b"1"), append_action=_OVERWRITE
-                    )
-                ]
-            )
-        )
-    )
-)
-"""Answer to a judged body: Envoy's router retries on the plan's next instance."""
-
-
-def decision_on_headers(plan: Plan, facts: RequestFacts) -> wire.ProcessingResponse:
+def decision_on_headers(
+    plan: Plan, facts: RequestFacts, spec: CarriedSpec | None = None
+) -> wire.ProcessingResponse:
     """Answer request headers that no body follows."""
     response = wire.ProcessingResponse()
-    _fill(response, response.request_headers.response, plan, facts)
+    _fill(response, response.request_headers.response, plan, facts, spec)
     return response
 
 
-def decision_on_body(plan: Plan, facts: RequestFacts, body: bytes | None) -> wire.ProcessingResponse:
+def decision_on_body(
+    plan: Plan, facts: RequestFacts, body: bytes | None, spec: CarriedSpec | None = None
+) -> wire.ProcessingResponse:
     """Answer a buffered body; `body` replaces it, None leaves it untouched."""
     response = wire.ProcessingResponse()
     common = response.request_body.response
-    _fill(response, common, plan, facts)
+    _fill(response, common, plan, facts, spec)
     if body is not None:
         common.body_mutation.body = body
-        _set(common.header_mutation.set_headers.add, names.CONTENT_LENGTH, b"%d" % len(body))
+        set_header(common.header_mutation.set_headers.add, names.CONTENT_LENGTH, b"%d" % len(body))
     return response
 
 
 def decision_on_chunks(
-    plan: Plan, facts: RequestFacts, body: bytes | None, chunks: int
+    plan: Plan, facts: RequestFacts, body: bytes | None, chunks: int, spec: CarriedSpec | None = None
 ) -> list[wire.ProcessingResponse]:
     """Answer held-back headers and then each of `chunks` body messages, at least one (body mode STREAMED).
 
     `body` goes out in place of the first chunk, and the others are emptied; None leaves them all untouched.
     Envoy drops the content length of a streamed body by itself.
     """
-    responses = [decision_on_headers(plan, facts)]
+    responses = [decision_on_headers(plan, facts, spec)]
     if body is None:
         return responses + [CONTINUE_REQUEST_BODY] * chunks
     first = wire.ProcessingResponse()
@@ -93,10 +73,10 @@ def decision_on_chunks(
 
 
 def decision_on_duplex(
-    plan: Plan, facts: RequestFacts, body: bytes, *, has_trailers: bool
+    plan: Plan, facts: RequestFacts, body: bytes, spec: CarriedSpec | None = None, *, has_trailers: bool
 ) -> list[wire.ProcessingResponse]:
     """Answer held-back headers, then give Envoy the body to send, in chunks (body mode FULL_DUPLEX_STREAMED)."""
-    responses = [decision_on_headers(plan, facts)]
+    responses = [decision_on_headers(plan, facts, spec)]
     for start in range(0, max(len(body), 1), MAX_CHUNK_BYTES):
         response = wire.ProcessingResponse()
         streamed = response.request_body.response.body_mutation.streamed_response
@@ -123,38 +103,61 @@ def refusal(error: RoutingError) -> wire.ProcessingResponse:
         }
     ).encode()
     add = immediate.headers.set_headers.add
-    _set(add, "content-type", b"application/json")
-    _set(add, names.ERROR_REASON, error.reason.encode())
+    set_header(add, "content-type", b"application/json")
+    set_header(add, names.ERROR_REASON, error.reason.encode())
     immediate.details = f"ttca_{error.reason}"
     return response
 
 
+def reply(status: int, document: JsonObject) -> wire.ProcessingResponse:
+    """Answer the client in the instances' stead with a JSON document."""
+    response = wire.ProcessingResponse()
+    immediate = response.immediate_response
+    immediate.status.code = status
+    immediate.body = json.dumps(document).encode()
+    set_header(immediate.headers.set_headers.add, "content-type", b"application/json")
+    immediate.details = "ttca_reply"
+    return response
+
+
 def _fill(
-    response: wire.ProcessingResponse, common: wire.CommonResponse, plan: Plan, facts: RequestFacts
+    response: wire.ProcessingResponse,
+    common: wire.CommonResponse,
+    plan: Plan,
+    facts: RequestFacts,
+    spec: CarriedSpec | None,
 ) -> None:
     """Write the plan into headers and into dynamic metadata; the host list is the same text in both."""
     common.clear_route_cache = True
     destination = ",".join([attempt.address for attempt in plan.attempts])
-    _write_headers(common.header_mutation, plan, destination)
+    _write_headers(common.header_mutation, plan, facts, spec, destination)
     metadata = response.dynamic_metadata.fields
     metadata[names.LB_NAMESPACE].struct_value.fields[names.DESTINATION].string_value = destination
     write_decision(metadata[names.DECISION_NAMESPACE].struct_value.fields, plan, facts)
 
 
-def _write_headers(mutation: wire.HeaderMutation, plan: Plan, destination: str) -> None:
+def _write_headers(
+    mutation: wire.HeaderMutation, plan: Plan, facts: RequestFacts, spec: CarriedSpec | None, destination: str
+) -> None:
     add = mutation.set_headers.add
-    _set(add, names.DESTINATION, destination.encode())
-    _set(add, names.CLUSTER, plan.route_cluster.encode())
-    _set(add, names.DECISION_ID, plan.decision_id.encode())
-    _set(add, names.MAX_RETRIES, b"%d" % plan.max_retries)
-    _set(add, names.TIMEOUT, _milliseconds(plan.timeout_seconds))
+    set_header(add, names.DESTINATION, destination.encode())
+    set_header(add, names.CLUSTER, plan.route_cluster.encode())
+    set_header(add, names.DECISION_ID, plan.decision_id.encode())
+    set_header(add, names.MAX_RETRIES, b"%d" % plan.max_retries)
+    set_header(add, names.TIMEOUT, _milliseconds(plan.timeout_seconds))
     if plan.per_try_timeout_seconds is not None:
-        _set(add, names.PER_TRY_TIMEOUT, _milliseconds(plan.per_try_timeout_seconds))
-    if plan.overflow_addresses:
-        _set(add, names.ATTEMPT_LIMITS, encode_attempt_limits(plan.overflow_addresses).encode())
+        set_header(add, names.PER_TRY_TIMEOUT, _milliseconds(plan.per_try_timeout_seconds))
+    if plan.hedges:
+        set_header(add, names.HEDGE, b"true")
+    # Plans of one plain cluster never meet the ATTEMPT filter, and pay one comparison.
+    if plan.overflow_addresses or plan.route_cluster == names.UNION_CLUSTER:
+        carried = encode_attempt_plan(plan, facts, spec)
+        if carried:
+            set_header(add, names.ATTEMPT_LIMITS, carried.encode())
 
 
-def _set(add: Callable[..., wire.HeaderValueOption], key: str, value: bytes) -> None:
+def set_header(add: Callable[..., wire.HeaderValueOption], key: str, value: bytes) -> None:
+    """Set a header in place of all that have its name; `add` makes an entry of a mutation's `set_headers`."""
     header = add(append_action=_OVERWRITE).header
     header.key = key
     header.raw_value = value

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from extproc.decide.attempts import CarriedSpec
 from extproc.decide.plan import Plan
 from extproc.errors import BodyTooLargeError, ProtocolError, RoutingError
+from extproc.facts.json_body import JsonObject
 from extproc.facts.request import RequestFacts
-from extproc.protocol import encode
+from extproc.protocol import encode, names
+from extproc.protocol.client_headers import checked_text, deadline_seconds
 from extproc.protocol.decode import RequestHead, request_head, subset_hint
 from extproc.protocol.events import RequestReady
-from extproc.protocol.model_field import with_model
+from extproc.protocol.tailor import body_for_all
 from extproc.protocol.transitions import DecideInput, DecideState, next_decide_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
@@ -38,7 +41,7 @@ _HEADERS_INPUT = {
 class DecideExchange:
     """The service's side of one DECIDE stream.
 
-    Call `receive` with each message. Answer a `RequestReady` with `send` or `reject`. After each of these calls,
+    Call `receive` with each message. Answer a `RequestReady` with `send`, `reject` or `reply`. After each of these calls,
     send what `responses_to_send` returns. Stop when `is_done`.
 
     Args:
@@ -62,7 +65,7 @@ class DecideExchange:
         self._max_body_bytes = max_body_bytes
         self._responses: list[wire.ProcessingResponse] = []
         self._delivery = _Delivery.WHOLE
-        self._head = RequestHead("", "", "", "")
+        self._head = RequestHead()
         self._subset: frozenset[str] | None = None
         self._chunks: list[bytes] = []
         self._collected_bytes = 0
@@ -84,6 +87,7 @@ class DecideExchange:
         Raises:
             ProtocolError: The message cannot come now; the stream is to be failed.
             BodyTooLargeError: The collected body exceeds its limit; the caller owes a `reject`.
+            BadRequestError: A header of the client's is malformed; the caller owes a `reject`.
         """
         match message.WhichOneof("request"):
             case "request_headers":
@@ -95,14 +99,14 @@ class DecideExchange:
             case kind:
                 raise ProtocolError(f"{kind or 'an empty message'} cannot come on a DECIDE stream")
 
-    def send(self, plan: Plan, facts: RequestFacts) -> None:
-        """Answer the request with a plan.
+    def send(self, plan: Plan, facts: RequestFacts, spec: CarriedSpec | None = None) -> None:
+        """Answer the request with a plan; `spec` says what the answers of a verified plan must meet.
 
         Raises:
             ProtocolError: No complete request awaits an answer.
         """
         next_state = next_decide_state(self.state, DecideInput.ANSWER)
-        self._responses.extend(self._decision(plan, facts))
+        self._responses.extend(self._decision(plan, facts, spec))
         self.state = next_state
 
     def reject(self, error: RoutingError) -> None:
@@ -113,6 +117,15 @@ class DecideExchange:
         """
         self.state = next_decide_state(self.state, DecideInput.REFUSAL)
         self._responses.append(encode.refusal(error))
+
+    def reply(self, status: int, document: JsonObject) -> None:
+        """Answer the client in the instances' stead with a JSON document.
+
+        Raises:
+            ProtocolError: No complete request awaits an answer.
+        """
+        self.state = next_decide_state(self.state, DecideInput.ANSWER)
+        self._responses.append(encode.reply(status, document))
 
     def responses_to_send(self) -> list[wire.ProcessingResponse]:
         """Return the answers that are due, once, in the order in which they must be sent."""
@@ -167,24 +180,29 @@ class DecideExchange:
             request_id=self._head.request_id,
             body=self._body(),
             subset=self._subset,
+            expectation=checked_text(names.EXPECT, self._head.expectation),
+            session=checked_text(names.SESSION, self._head.session),
+            deadline_seconds=deadline_seconds(self._head.deadline_ms),
         )
 
     def _body(self) -> bytes:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def _decision(self, plan: Plan, facts: RequestFacts) -> list[wire.ProcessingResponse]:
+    def _decision(
+        self, plan: Plan, facts: RequestFacts, spec: CarriedSpec | None
+    ) -> list[wire.ProcessingResponse]:
         if self._delivery is _Delivery.HEADERS:
-            return [encode.decision_on_headers(plan, facts)]
-        body = with_model(self._body(), plan.model) if plan.model is not None else None
+            return [encode.decision_on_headers(plan, facts, spec)]
+        body = body_for_all(self._body(), plan, facts.api)
         match self._delivery:
             case _Delivery.WHOLE:
-                return [encode.decision_on_body(plan, facts, body)]
+                return [encode.decision_on_body(plan, facts, body, spec)]
             case _Delivery.CHUNKS:
-                responses = encode.decision_on_chunks(plan, facts, body, len(self._chunks))
+                responses = encode.decision_on_chunks(plan, facts, body, len(self._chunks), spec)
                 return [*responses, encode.CONTINUE_REQUEST_TRAILERS] if self._has_trailers else responses
             case _:
                 sent = self._body() if body is None else body
-                return encode.decision_on_duplex(plan, facts, sent, has_trailers=self._has_trailers)
+                return encode.decision_on_duplex(plan, facts, sent, spec, has_trailers=self._has_trailers)
 
 
 def _delivery(message: wire.ProcessingRequest) -> _Delivery:

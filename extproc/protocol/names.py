@@ -32,6 +32,9 @@ SESSION = "x-ttca-session"
 DEADLINE = "x-ttca-deadline-ms"
 """Request header of clients: milliseconds after which an answer is of no use."""
 
+FEEDBACK_PATH = "/v1/feedback"
+"""Where clients who judge for themselves post their verdicts."""
+
 VERDICT = "x-ttca-verdict"
 """Response header: `accepted`, `rejected` (the last answer of an exhausted plan) or `unverified`."""
 
@@ -92,3 +95,6 @@ UNION_CLUSTER = "fleet"
 
 CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
 """Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""
+
+CLIENT_HEADERS = (EXPECT, SESSION, DEADLINE)
+"""Headers that clients may send to us; they ask, and steer nothing."""

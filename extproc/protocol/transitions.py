@@ -10,10 +10,13 @@ header changes are lost once the headers have gone on.
       ├──── headers, body streamed ──► collecting ── end, trailers ──┤
       └──── headers alone ───────────────────────────────────────────┘
 
-ATTEMPT. Nearly every try is done after its first message; only a try whose rejection could mean a retry is watched.
+ATTEMPT. A try that nothing is asked of is done after its first message, a stream after its response headers.
 
-    idle ── headers ──► watching ── status 400 ──► awaiting_error ── body ──► done
-      └──── not limited ──► done ◄── any other status ──┘
+    idle ── headers, no plan ──► done
+      ├──── headers ──────────────────────────────────► watching ── passed on ──► done
+      └──── headers, body wanted ──► awaiting_request ── body ──┘ │
+                                                                  ├── status 400 ──► awaiting_error ── body ──► done
+                                                                  └── to be judged ──► awaiting_answer ── body ──► judging ── verdict ──► done
 """
 
 from __future__ import annotations
@@ -52,19 +55,26 @@ class AttemptState(StrEnum):
     """Where an ATTEMPT exchange stands."""
 
     IDLE = "idle"
+    AWAITING_REQUEST = "awaiting_request"
     WATCHING = "watching"
     AWAITING_ERROR = "awaiting_error"
+    AWAITING_ANSWER = "awaiting_answer"
+    JUDGING = "judging"
     DONE = "done"
 
 
 class AttemptInput(StrEnum):
     """What can happen to an ATTEMPT exchange."""
 
-    HEADERS_WITHOUT_LIMITS = "request headers of a try without limits"
-    HEADERS_WITH_LIMITS = "request headers of a try with limits"
-    HEADERS_ACCEPTED = "response headers other than a rejection"
-    HEADERS_REJECTED = "response headers of a rejection"
-    ERROR_BODY = "body of a rejection"
+    HEADERS_UNPLANNED = "request headers of a try that nothing is asked of"
+    HEADERS_PLANNED = "request headers of a try of a plan"
+    HEADERS_WANTING_BODY = "request headers of a try whose body is wanted"
+    REQUEST_BODY = "body of the request"
+    ANSWER_PASSED = "response headers of an answer that goes on as it is"
+    ANSWER_REJECTED = "response headers of an error that may mean a retry"
+    ANSWER_HELD = "response headers of an answer that will be judged"
+    RESPONSE_BODY = "body of the response"
+    VERDICT = "a verdict"
     LEFTOVER = "a message after the last one of interest"
 
 
@@ -102,20 +112,28 @@ DECIDE_TRANSITIONS: Mapping[DecideState, Mapping[DecideInput, DecideState]] = {
 
 ATTEMPT_TRANSITIONS: Mapping[AttemptState, Mapping[AttemptInput, AttemptState]] = {
     AttemptState.IDLE: {
-        AttemptInput.HEADERS_WITHOUT_LIMITS: AttemptState.DONE,
-        AttemptInput.HEADERS_WITH_LIMITS: AttemptState.WATCHING,
+        AttemptInput.HEADERS_UNPLANNED: AttemptState.DONE,
+        AttemptInput.HEADERS_PLANNED: AttemptState.WATCHING,
+        AttemptInput.HEADERS_WANTING_BODY: AttemptState.AWAITING_REQUEST,
+    },
+    AttemptState.AWAITING_REQUEST: {
+        AttemptInput.REQUEST_BODY: AttemptState.WATCHING,
     },
     AttemptState.WATCHING: {
-        AttemptInput.HEADERS_ACCEPTED: AttemptState.DONE,
-        AttemptInput.HEADERS_REJECTED: AttemptState.AWAITING_ERROR,
+        AttemptInput.ANSWER_PASSED: AttemptState.DONE,
+        AttemptInput.ANSWER_REJECTED: AttemptState.AWAITING_ERROR,
+        AttemptInput.ANSWER_HELD: AttemptState.AWAITING_ANSWER,
     },
     AttemptState.AWAITING_ERROR: {
-        AttemptInput.ERROR_BODY: AttemptState.DONE,
+        AttemptInput.RESPONSE_BODY: AttemptState.DONE,
+    },
+    AttemptState.AWAITING_ANSWER: {
+        AttemptInput.RESPONSE_BODY: AttemptState.JUDGING,
+    },
+    AttemptState.JUDGING: {
+        AttemptInput.VERDICT: AttemptState.DONE,
     },
     AttemptState.DONE: {
-        AttemptInput.HEADERS_ACCEPTED: AttemptState.DONE,
-        AttemptInput.HEADERS_REJECTED: AttemptState.DONE,
-        AttemptInput.ERROR_BODY: AttemptState.DONE,
         AttemptInput.LEFTOVER: AttemptState.DONE,
     },
 }

@@ -9,20 +9,25 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import NoReturn, Protocol, TypeAlias
 
 import grpc
 from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-stubs lacks EOF
 
+from extproc.decide.attempts import CarriedSpec
 from extproc.decide.plan import Plan
 from extproc.errors import ProtocolError, RoutingError
-from extproc.facts.request import RequestFacts
+from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
-from extproc.protocol.attempt_exchange import AttemptExchange
+from extproc.protocol.events import RequestReady
 from extproc.protocol.exchange import DecideExchange
+from extproc.protocol.feedback import is_feedback, read_feedback
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.server.attempts import AttemptServer
 from extproc.telemetry.records import DecideRecord, Listener, Stage
 from extproc.telemetry.trace_context import is_sampled
+from extproc.verify.expectation import parse_expectation
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +36,15 @@ SERVICE_NAME = "envoy.service.ext_proc.v3.ExternalProcessor"
 OnStage: TypeAlias = Callable[[str], None]
 """Hears the name of each stage of a decision as it ends."""
 
+Feedback: TypeAlias = Callable[[str, int | None, bool], bool]
+"""Takes session, number of the attempt (None for its last) and whether its answer was correct; True when known."""
+
 _Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
+
+
+def unknown_session(_session: str, _attempt: int | None, _is_correct: bool) -> bool:
+    """Know no session."""
+    return False
 
 
 class ParseRequest(Protocol):
@@ -47,8 +60,18 @@ class ParseRequest(Protocol):
         request_id: str,
         subset: frozenset[str] | None,
         max_body_bytes: int,
+        expectation: str,
+        session: str,
+        deadline_seconds: float | None,
     ) -> RequestFacts:
         """Return the request's facts."""
+
+
+class Specify(Protocol):
+    """Says what the answer to a request must meet, or raises a `RoutingError`."""
+
+    def __call__(self, *, api: Api, request_body: bytes, expectation: str) -> CarriedSpec:
+        """Return it as it travels in the request."""
 
 
 @dataclass(slots=True)
@@ -95,6 +118,9 @@ class ExternalProcessor:
         listener: Told of each answered request.
         clock_ns: Nanoseconds since the epoch.
         max_body_bytes: Largest request body that is understood.
+        attempts: Serves the ATTEMPT filter; one without a verifier when None.
+        specify: Says what the answers of verified plans must meet; without it ATTEMPT reads each request again.
+        feedback: Told of a client's own verdict, posted to `/v1/feedback`; says whether the session is known.
     """
 
     def __init__(
@@ -106,6 +132,9 @@ class ExternalProcessor:
         listener: Listener,
         clock_ns: Callable[[], int],
         max_body_bytes: int,
+        attempts: AttemptServer | None = None,
+        specify: Specify | None = None,
+        feedback: Feedback = unknown_session,
     ) -> None:
         self._parse = parse
         self._route = route
@@ -113,6 +142,9 @@ class ExternalProcessor:
         self._listener = listener
         self._clock_ns = clock_ns
         self._max_body_bytes = max_body_bytes
+        self._attempts = attempts or AttemptServer(listener=listener, clock_ns=clock_ns)
+        self._specify = specify
+        self._feedback = feedback
 
     def rpc_handler(self) -> grpc.GenericRpcHandler[wire.ProcessingRequest, wire.ProcessingResponse]:
         """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants, under Envoy's name of the service."""
@@ -130,10 +162,11 @@ class ExternalProcessor:
         decides what becomes of the request.
         """
         metadata = dict(context.invocation_metadata() or ())
+        traceparent = str(metadata.get(names.TRACEPARENT, ""))
         if metadata.get(names.ROLE) == names.ROLE_ATTEMPT:
-            await self._attempt(context)
+            await self._attempt(context, traceparent)
         else:
-            await self._decide(context, str(metadata.get(names.TRACEPARENT, "")))
+            await self._decide(context, traceparent)
 
     async def _decide(self, context: _Context, traceparent: str) -> None:
         exchange = DecideExchange(max_body_bytes=self._max_body_bytes)
@@ -164,6 +197,9 @@ class ExternalProcessor:
         try:
             for request in exchange.receive(message):
                 on_stage = decision.begin_stages()
+                if is_feedback(request):
+                    exchange.reply(HTTPStatus.ACCEPTED, {"known": self._feedback(*read_feedback(request))})
+                    return
                 decision.facts = self._parse(
                     method=request.method,
                     path=request.path,
@@ -172,14 +208,26 @@ class ExternalProcessor:
                     request_id=request.request_id,
                     subset=request.subset,
                     max_body_bytes=self._max_body_bytes,
+                    expectation=request.expectation,
+                    session=request.session,
+                    deadline_seconds=request.deadline_seconds,
                 )
                 on_stage("parse")
+                if request.expectation:
+                    parse_expectation(request.expectation)
                 decision.plan = self._route(decision.facts, on_stage)
-                exchange.send(decision.plan, decision.facts)
+                exchange.send(
+                    decision.plan, decision.facts, self._spec(request, decision.facts, decision.plan)
+                )
                 on_stage("encode")
         except RoutingError as error:
             decision.error = error
             exchange.reject(error)
+
+    def _spec(self, request: RequestReady, facts: RequestFacts, plan: Plan) -> CarriedSpec | None:
+        if not plan.is_verified or self._specify is None:
+            return None
+        return self._specify(api=facts.api, request_body=request.body, expectation=request.expectation)
 
     def _tell(self, decision: _Decision, request_id: str) -> None:
         self._listener.decided(
@@ -195,13 +243,9 @@ class ExternalProcessor:
             )
         )
 
-    async def _attempt(self, context: _Context) -> None:
-        exchange = AttemptExchange()
+    async def _attempt(self, context: _Context, traceparent: str) -> None:
         try:
-            while not exchange.is_done and (message := await context.read()) is not EOF:
-                exchange.receive(message)
-                for response in exchange.responses_to_send():
-                    await context.write(response)
+            await self._attempts.serve(context, traceparent)
         except Exception as error:  # noqa: BLE001 - whatever it is, it fails this stream and no other
             await _fail(context, error, "")
 

@@ -22,6 +22,7 @@ class _Answer:
     decision_id: str
     model: str
     address: str
+    chance: float | None
     is_correct: bool | None = None
 
 
@@ -50,6 +51,19 @@ class SessionHistory:
     failed_models: tuple[str, ...] = ()
     failed_addresses: frozenset[str] = frozenset()
     last_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer that a client had its say on.
+
+    Attributes:
+        model: Model that gave it.
+        chance: What was given for its being correct; None when nobody estimated it.
+    """
+
+    model: str
+    chance: float | None
 
 
 class SessionBook:
@@ -83,8 +97,17 @@ class SessionBook:
             last_address=session.answers[-1].address if session.answers else None,
         )
 
-    def enter(self, name: str, *, decision_id: str, model: str, address: str, now: float) -> None:
-        """Enter a request of the session and who was planned to answer it."""
+    def enter(
+        self,
+        name: str,
+        *,
+        decision_id: str,
+        model: str,
+        address: str,
+        now: float,
+        chance: float | None = None,
+    ) -> None:
+        """Enter a request of the session, who was planned to answer it, and the chance that was given to that."""
         key = name[:LONGEST_NAME]
         session = self._live(key, now)
         if session is None:
@@ -94,7 +117,7 @@ class SessionBook:
         session.seen_at = now
         session.attempts += 1
         self._sessions.move_to_end(key)
-        answer = _Answer(key, decision_id, model, address)
+        answer = _Answer(key, decision_id, model, address, chance)
         session.answers.append(answer)
         self._by_decision[decision_id] = answer
         if len(session.answers) > MOST_ATTEMPTS:
@@ -103,6 +126,8 @@ class SessionBook:
     def served(self, decision_id: str, *, model: str, address: str) -> None:
         """Correct who answered: after a retry it was not the one that was planned first."""
         answer = self._by_decision.get(decision_id)
+        if answer is not None and answer.model != model:
+            answer.chance = None
         if answer is not None:
             answer.model, answer.address = model, address
 
@@ -113,8 +138,8 @@ class SessionBook:
             self._sessions[answer.session].answers.remove(answer)
 
     def judge(
-        self, name: str, *, attempt: int | None, is_correct: bool, now: float
-    ) -> tuple[str, str] | None:
+        self, name: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
+    ) -> Judged | None:
         """Take a client's word on an answer.
 
         Args:
@@ -122,10 +147,10 @@ class SessionBook:
             attempt: Which of the session's requests, from 1; None for the last.
             is_correct: What the client says.
             now: The time.
+            only_unjudged: True to leave what was said before as it is.
 
         Returns:
-            Model and decision id of that answer when this replica knows of it and had not been told the same before,
-            else None.
+            That answer, when this replica knows of it and had not been told the same before, else None.
         """
         session = self._live(name[:LONGEST_NAME], now)
         if session is None or not session.answers:
@@ -138,10 +163,10 @@ class SessionBook:
         if not 0 <= position < len(session.answers):
             return None
         answer = session.answers[position]
-        if answer.is_correct is is_correct:
+        if answer.is_correct is is_correct or (only_unjudged and answer.is_correct is not None):
             return None
         answer.is_correct = is_correct
-        return answer.model, answer.decision_id
+        return Judged(answer.model, answer.chance)
 
     def expire(self, now: float) -> int:
         """Forget sessions that were not seen for the expiry time; returns how many."""

@@ -38,6 +38,10 @@ class PolicyName(StrEnum):
     """How an instance is chosen among those that may serve."""
 
     LEAST_WORK = "least_work"
+    FIRST_CORRECT = "first_correct"
+    LAAR = "laar"
+    LOAD_AWARE = "load_aware"
+    SESSION_AFFINITY = "session_affinity"
     SHORTEST_QUEUE = "shortest_queue"
     ROUND_ROBIN = "round_robin"
     RANDOM = "random"
@@ -174,6 +178,11 @@ class ClusterSettings(_Section):
         ge=1, description="Most sequences that one instance runs at once: vLLM's `--max-num-seqs`."
     )
     price_usd_per_mtok: PriceSettings = Field(description="Price in US dollars per million tokens.")
+    quality_prior: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Share of ordinary requests that the model answers correctly, before anything was learned; null: "
+        "0.6. Counts for policies that weigh quality.",
+    )
     speed: SpeedSettings = Field(
         default_factory=SpeedSettings, description="How fast one instance is, before anything was measured."
     )
@@ -188,7 +197,9 @@ class PolicySettings(_Section):
     name: PolicyName = Field(
         default=PolicyName.LEAST_WORK,
         strict=False,
-        description="`least_work`: the least predicted work, dead-reckoned between scrapes; "
+        description="`first_correct`: the sequence of models that promises most for its time, others' delay and money; "
+        "`laar`: least latency over chance; `load_aware`: least latency; `session_affinity`: whoever answered the "
+        "session before; `least_work`: the least predicted work, dead-reckoned between scrapes; "
         "`shortest_queue`: the fewest requests in flight; `round_robin`, `random`: baselines.",
     )
 
@@ -203,6 +214,11 @@ class BudgetSettings(_Section):
         default=None,
         description="For one try until its answer is complete, in seconds; null: only the whole is bounded. "
         "It ends streams too, so leave room for the longest one.",
+    )
+    deadline_seconds: Positive | None = Field(
+        default=None,
+        description="When an answer stops being useful, in seconds, for requests that do not say so themselves "
+        "(`x-ttca-deadline-ms`); null: never.",
     )
     max_attempts: int = Field(
         default=3, ge=1, le=10, description="Most tries of one request, the first included."
@@ -227,6 +243,55 @@ class BudgetSettings(_Section):
         default=None,
         description="Most output tokens to provide for when the client names no limit; null: no bound but the "
         "instance's `max_model_len`.",
+    )
+
+
+class ObjectiveSettings(_Section):
+    """What `first_correct` weighs. All in seconds, the currency of the objective."""
+
+    correct_answer_worth_seconds: Positive = Field(
+        default=60.0,
+        description="How long a correct answer is worth waiting for, in seconds: an attempt whose chance times this does "
+        "not pay its price is not made.",
+    )
+    congestion_weight: NotNegative = Field(
+        default=1.0,
+        description="Weight of the delay that an attempt causes to the requests beside it; 0 looks at its own time only.",
+    )
+    seconds_per_usd: NotNegative = Field(
+        default=0.0, description="What a dollar is worth, in seconds; 0: money does not count."
+    )
+
+
+class VerificationMode(StrEnum):
+    """Which plain answers are verified before the client gets them."""
+
+    OFF = "off"
+    ASKED = "asked"
+    ALWAYS = "always"
+
+
+class VerificationSettings(_Section):
+    """Verification of plain (not streamed) answers; a rejected one is retried on the plan's next model."""
+
+    mode: VerificationMode = Field(
+        default=VerificationMode.ASKED,
+        strict=False,
+        description="`asked`: answers to requests that can be held against something: a response format, tools, or "
+        "`x-ttca-expect`; `always`: also for empty, cut and looping answers of all others; `off`: none.",
+    )
+    max_answer_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        description="Largest answer that is verified, in bytes; larger ones pass unverified.",
+    )
+    own_limit_is_failure: bool = Field(
+        default=False, description="An answer that the client's own `max_tokens` cut is wrong."
+    )
+    refusal_is_failure: bool = Field(default=False, description="A refusal is wrong.")
+    min_mean_logprob: Annotated[float, Field(le=0)] | None = Field(
+        default=None,
+        description="Least mean log-probability per token of an answer that carries them; null: no opinion.",
     )
 
 
@@ -262,6 +327,12 @@ class Settings(_Section):
     )
     policy: PolicySettings = Field(default_factory=PolicySettings, description="The choice of an instance.")
     budgets: BudgetSettings = Field(default_factory=BudgetSettings, description="What one request may take.")
+    objective: ObjectiveSettings = Field(
+        default_factory=ObjectiveSettings, description="What `first_correct` weighs."
+    )
+    verification: VerificationSettings = Field(
+        default_factory=VerificationSettings, description="Verification of plain answers."
+    )
     scrape: ScrapeSettings = Field(default_factory=ScrapeSettings, description="Reading `/metrics`.")
 
     def fleet(self) -> Fleet:
@@ -286,6 +357,7 @@ def _cluster(settings: ClusterSettings) -> Cluster:
         max_model_len=settings.max_model_len,
         max_num_seqs=settings.max_num_seqs,
         price=Price(input_usd_per_mtok=price.input, output_usd_per_mtok=price.output),
+        quality_prior=settings.quality_prior,
         speed=Speed(
             iteration_base_seconds=speed.iteration_base_seconds,
             iteration_per_sequence_seconds=speed.iteration_per_sequence_seconds,

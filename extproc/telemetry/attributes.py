@@ -25,6 +25,27 @@ TTFT_SECONDS = "ttca.ttft_seconds"
 ATTEMPTS = "ttca.attempts"
 """Upstream tries that were made."""
 
+ATTEMPT_CHANCE = "ttca.attempt.chance"
+"""What the plan gave for this try's being correct."""
+
+ATTEMPT_NUMBER = "ttca.attempt.number"
+"""Which upstream try of the request this is, from 1."""
+
+ATTEMPT_VERDICT = "ttca.attempt.verdict"
+"""`accepted`, `rejected` or `unverified`."""
+
+ATTEMPT_VERDICT_REASON = "ttca.attempt.verdict_reason"
+"""Why the answer was rejected, or could not be verified."""
+
+ATTEMPT_CHECKS = "ttca.attempt.checks"
+"""Checks that the answer met."""
+
+BUDGET_GOES_ON = "ttca.budget.goes_on"
+"""True when another attempt follows."""
+
+BUDGET_REASON = "ttca.budget.reason"
+"""Why another attempt follows, or none."""
+
 BODY_BYTES = "ttca.body_bytes"
 """Size of the request body."""
 
@@ -48,6 +69,9 @@ CLUSTER = "ttca.cluster"
 
 DECISION_ID = "ttca.decision_id"
 """Joins the decision with Envoy's records of it."""
+
+ELAPSED_SECONDS = "ttca.elapsed_seconds"
+"""Since TTCA began to count."""
 
 ENVOY_FLAGS = "ttca.envoy.response_flags"
 """Envoy's response flags that are set."""

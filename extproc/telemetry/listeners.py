@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from extproc.calibrate.outcome import Outcome
-from extproc.telemetry.records import DecideRecord, Listener
+from extproc.telemetry.records import AttemptRecord, DecideRecord, Listener
 
 
 class Listeners:
@@ -16,6 +16,11 @@ class Listeners:
         """Tell of a finished DECIDE exchange."""
         for listener in self._listeners:
             listener.decided(record)
+
+    def attempted(self, record: AttemptRecord) -> None:
+        """Tell of a finished try."""
+        for listener in self._listeners:
+            listener.attempted(record)
 
     def finished(self, outcome: Outcome) -> None:
         """Tell of a finished request."""

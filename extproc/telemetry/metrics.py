@@ -12,8 +12,9 @@ from functools import partial
 
 from extproc.calibrate.outcome import Outcome, Usage
 from extproc.telemetry.prometheus import Counter, Histogram, LabelCap, render_reading
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.telemetry.spans import OPERATIONS, prompt_estimate_error
+from extproc.verify.verdict import VerdictKind
 
 _NONE = "none"
 """Label of requests that pass through, were refused, or were routed by Envoy alone."""
@@ -28,6 +29,7 @@ _TTFT_BOUNDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75
 _DURATION_BOUNDS = tuple(0.01 * 2**power for power in range(14))
 _TOKEN_BOUNDS = tuple(float(4**power) for power in range(14))
 _DECIDE_BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+_ATTEMPT_BOUNDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 _ERROR_RATIO_BOUNDS = (-0.5, -0.25, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
@@ -139,6 +141,53 @@ class _Instruments:
             ("pool",),
         )
     )
+    attempts: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_attempts_total",
+            "Tries of verified plans, by verdict and by what follows: retry, or the answer goes to the client.",
+            ("model", "verdict", "then"),
+        )
+    )
+    rejections: Counter = field(
+        default_factory=partial(
+            Counter, "ttca_rejections_total", "Answers that were rejected, by reason.", ("model", "reason")
+        )
+    )
+    ttca: Histogram = field(
+        default_factory=partial(
+            Histogram,
+            "ttca_time_to_correct_answer_seconds",
+            "From the decision to an accepted answer, rejected attempts included.",
+            _DURATION_BOUNDS,
+            ("model",),
+        )
+    )
+    attempts_per_answer: Histogram = field(
+        default_factory=partial(
+            Histogram,
+            "ttca_attempts_per_answer",
+            "Upstream tries that a delivered answer of a verified plan took.",
+            _ATTEMPT_BOUNDS,
+            ("verdict",),
+        )
+    )
+    wasted_tokens: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_wasted_tokens_total",
+            "Output tokens of rejected answers, as the instances counted them.",
+            ("model",),
+        )
+    )
+    budget_stops: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_budget_stops_total",
+            "Rejected answers that were delivered: no attempt was left (last), or the next was not worth it.",
+            ("reason",),
+        )
+    )
     scrape_failures: Counter = field(
         default_factory=partial(
             Counter,
@@ -183,6 +232,24 @@ class Metrics:
             self._instruments.decisions.add(self._pool(record.plan.pool or _NONE), cause)
         if record.error is not None:
             self._instruments.errors.add(record.error.reason)
+
+    def attempted(self, record: AttemptRecord) -> None:
+        """Count a try of a verified plan: verdict, what it led to, and what it cost."""
+        if not record.is_verified:
+            return
+        instruments, verdict = self._instruments, str(record.verdict.kind)
+        model = self._model(record.model or _NONE)
+        instruments.attempts.add(model, verdict, "retry" if record.goes_on else "delivery")
+        if record.verdict.kind is VerdictKind.REJECTED:
+            instruments.rejections.add(model, record.verdict.reason)
+            if record.completion_tokens:
+                instruments.wasted_tokens.add(model, amount=record.completion_tokens)
+            if not record.goes_on:
+                instruments.budget_stops.add("last" if record.is_last else record.budget.partition(":")[0])
+        elif record.verdict.kind is VerdictKind.ACCEPTED and record.elapsed_seconds is not None:
+            instruments.ttca.observe(record.elapsed_seconds, model)
+        if not record.goes_on:
+            instruments.attempts_per_answer.observe(record.number, verdict)
 
     def finished(self, outcome: Outcome) -> None:
         """Count a finished request, its times and its tokens."""

@@ -56,7 +56,7 @@ def add_span(
     )
 
 
-def set_attribute(target: Span | Resource, key: str, value: AttributeValue | None) -> None:
+def set_attribute(target: Span | Span.Event | Resource, key: str, value: AttributeValue | None) -> None:
     """Append one attribute; None is left out, so that an unknown figure is never read as zero."""
     if value is None:
         return

@@ -8,7 +8,8 @@ from typing import Protocol
 from extproc.calibrate.outcome import Outcome
 from extproc.decide.plan import Plan
 from extproc.errors import RoutingError
-from extproc.facts.request import RequestFacts
+from extproc.facts.request import Api, RequestFacts
+from extproc.verify.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,66 @@ class DecideRecord:
     stages: tuple[Stage, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One try of a plan that was verified or crossed models, told when the ATTEMPT filter was done with it.
+
+    Attributes:
+        traceparent: W3C context of Envoy's span for this ext_proc call; empty when the request is not traced.
+        request_id: Envoy's `x-request-id`.
+        decision_id: The plan's id.
+        api: API of the request.
+        address: Instance, `ip:port`.
+        model: Name under which it serves the model.
+        number: Upstream tries of the request so far, this one included; at least 1.
+        chance: What the plan gave for its being correct; None when nobody estimated it.
+        ability: Mean and standard deviation of the latent factor behind the chances; None when nobody estimated it.
+        verdict: The word on its answer.
+        is_verified: True when the plan wanted a verdict; the answer may have been unfit for one all the same.
+        is_last: True when no attempt could follow.
+        goes_on: True when Envoy was asked for the next attempt.
+        budget: Why the plan went on or stopped after a rejection; empty when that was not asked.
+        has_session: True when the client judges for itself.
+        completion_tokens: Output tokens as the instance counted them; None when unknown.
+        elapsed_seconds: Since TTCA began to count; None when that is unknown.
+        start_unix_ns: When the try began.
+        end_unix_ns: When its answer had come and was judged; for one that went on unread, when its headers had come.
+    """
+
+    traceparent: str
+    request_id: str
+    decision_id: str
+    api: Api
+    address: str
+    model: str
+    number: int
+    chance: float | None
+    ability: tuple[float, float] | None
+    verdict: Verdict
+    is_verified: bool
+    is_last: bool
+    goes_on: bool
+    budget: str
+    has_session: bool
+    completion_tokens: int | None
+    elapsed_seconds: float | None
+    start_unix_ns: int
+    end_unix_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the try took."""
+        return (self.end_unix_ns - self.start_unix_ns) / 1e9
+
+
 class Listener(Protocol):
     """Told of everything that happens to requests; must not raise and must not block."""
 
     def decided(self, record: DecideRecord) -> None:
         """Hear of a finished DECIDE exchange."""
+
+    def attempted(self, record: AttemptRecord) -> None:
+        """Hear of a finished try of a plan that was verified or crossed models."""
 
     def finished(self, outcome: Outcome) -> None:
         """Hear of a finished request."""

@@ -14,10 +14,13 @@ from extproc.decide.plan import Plan
 from extproc.facts.request import Api, RequestFacts
 from extproc.telemetry import attributes
 from extproc.telemetry.otlp import SpanSink, add_span, set_attribute
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.telemetry.trace_context import TraceContext, sampled_parent
+from extproc.verify.verdict import VerdictKind
 
 DECIDE_SPAN = "ttca.decide"
+ATTEMPT_SPAN = "ttca.attempt"
+BUDGET_EVENT = "ttca.budget"
 STAGE_SPAN_PREFIX = "ttca."
 PROVIDER = "vllm"
 
@@ -69,6 +72,24 @@ class SpanListener:
             set_attribute(span, attributes.HTTP_STATUS, record.error.http_status)
         self._add_stages(fragment, record, TraceContext(parent.trace_id, span_id))
         self._sink.offer(fragment.SerializeToString(), 1 + len(record.stages))
+
+    def attempted(self, record: AttemptRecord) -> None:
+        """Offer the span of a judged try, with the budget's decision as its event."""
+        parent = sampled_parent(record.traceparent)
+        if parent is None:
+            return
+        fragment = ScopeSpans()
+        span = add_span(
+            fragment,
+            parent=parent,
+            span_id=self._span_id(),
+            name=ATTEMPT_SPAN,
+            kind=Span.SPAN_KIND_SERVER,
+            start_unix_ns=record.start_unix_ns,
+            end_unix_ns=record.end_unix_ns,
+        )
+        _describe_attempt(span, record)
+        self._sink.offer(fragment.SerializeToString(), 1)
 
     def finished(self, outcome: Outcome) -> None:
         """Offer the span of the whole request."""
@@ -140,6 +161,27 @@ def _describe_plan(span: Span, plan: Plan) -> None:
         set_attribute(span, attributes.BUDGET_PROMPT_UPPER, plan.budget.prompt_tokens_upper)
         set_attribute(span, attributes.BUDGET_OUTPUT, plan.budget.output_tokens)
         set_attribute(span, attributes.BUDGET_TOTAL, plan.budget.total_tokens)
+
+
+def _describe_attempt(span: Span, record: AttemptRecord) -> None:
+    """Write what is known of a try into its span; after a rejection, whether another attempt follows and why."""
+    set_attribute(span, attributes.OPERATION, OPERATIONS[record.api])
+    set_attribute(span, attributes.REQUEST_ID, record.request_id or None)
+    set_attribute(span, attributes.DECISION_ID, record.decision_id or None)
+    set_attribute(span, attributes.INSTANCE, record.address)
+    set_attribute(span, attributes.RESPONSE_MODEL, record.model)
+    set_attribute(span, attributes.ATTEMPT_NUMBER, record.number)
+    set_attribute(span, attributes.ATTEMPT_CHANCE, record.chance)
+    set_attribute(span, attributes.ATTEMPT_VERDICT, str(record.verdict.kind))
+    set_attribute(span, attributes.ATTEMPT_VERDICT_REASON, record.verdict.reason or None)
+    if record.verdict.checks:
+        set_attribute(span, attributes.ATTEMPT_CHECKS, record.verdict.checks)
+    set_attribute(span, attributes.USAGE_OUTPUT_TOKENS, record.completion_tokens)
+    set_attribute(span, attributes.ELAPSED_SECONDS, record.elapsed_seconds)
+    if record.verdict.kind is VerdictKind.REJECTED:
+        event = span.events.add(name=BUDGET_EVENT, time_unix_nano=record.end_unix_ns)
+        set_attribute(event, attributes.BUDGET_GOES_ON, record.goes_on)
+        set_attribute(event, attributes.BUDGET_REASON, record.budget or ("last" if record.is_last else None))
 
 
 def _describe_outcome(span: Span, outcome: Outcome) -> None:

@@ -73,7 +73,7 @@ class Pattern:
 
 
 def schema_pattern(text: str) -> Pattern:
-    """Compile a pattern as JSON Schema writes it: ECMAScript's `\\u0041` becomes RE2's form.
+    r"""Compile a pattern as JSON Schema writes it: ECMAScript's `\u0041` becomes RE2's form.
 
     Raises:
         PatternError: RE2 has no such pattern.

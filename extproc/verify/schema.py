@@ -23,7 +23,7 @@ from referencing.exceptions import Unresolvable
 from extproc.facts.json_body import JsonObject
 from extproc.verify.patterns import Pattern
 from extproc.verify.schema_shape import SchemaError, make_safe
-from extproc.verify.work import WorkBudget, WorkExceededError
+from extproc.verify.work import WorkBudget
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 """Largest schema, written as compact JSON."""
@@ -60,7 +60,9 @@ class _Run(jsonschema.FormatChecker):
 _Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 
-def _pattern(validator: _Validator, pattern: str, instance: object, _schema: object) -> Iterator[ValidationError]:
+def _pattern(
+    validator: _Validator, pattern: str, instance: object, _schema: object
+) -> Iterator[ValidationError]:
     if isinstance(instance, str) and not validator.format_checker.matches(pattern, instance):
         yield ValidationError("does not match the pattern")
 
@@ -127,19 +129,36 @@ def _count_nodes(value: object) -> int:
 
 
 _COMPARED: Final = frozenset(("const", "enum"))
+_PER_MEMBER: Final = frozenset((
+    "items", "additionalItems", "contains", "additionalProperties", "propertyNames", "patternProperties",
+))  # fmt: skip
+_PER_SUBSCHEMA: Final = frozenset(
+    ("allOf", "anyOf", "oneOf", "prefixItems", "dependentSchemas", "dependencies")
+)
+_ONCE: Final = frozenset(("$ref", "not", "if"))
+_DESCENT_STEPS: Final = 4
+"""Steps of going into a subschema: the library makes a new validator each time."""
 
 
 def _price(keyword: str, value: object, instance: object) -> int:
-    """Return the steps that a keyword takes itself, without what it descends into."""
+    """Return the steps of a keyword, with those of going into subschemas, without those taken inside."""
     if keyword in _COMPARED:
         return _count_nodes(value)
     own = len(value) if isinstance(value, list | dict) else 1
     members = len(instance) if isinstance(instance, list | dict) else 0
-    return own + members
+    if keyword == "properties":
+        return 1 + own // 4 + _DESCENT_STEPS * min(own, members)
+    if keyword in _PER_MEMBER:
+        return 1 + _DESCENT_STEPS * members
+    if keyword in _PER_SUBSCHEMA:
+        return 1 + _DESCENT_STEPS * own
+    return own + (_DESCENT_STEPS if keyword in _ONCE else 0)
 
 
 def _priced(keyword: str, function: _Keyword) -> _Keyword:
-    def check(validator: _Validator, value: object, instance: object, schema: object) -> Iterator[ValidationError]:
+    def check(
+        validator: _Validator, value: object, instance: object, schema: object
+    ) -> Iterator[ValidationError]:
         work: WorkBudget = validator.format_checker.work
         work.charge(_price(keyword, value, instance))
         for error in function(validator, value, instance, schema) or ():
@@ -162,7 +181,7 @@ _OWN: Final[Mapping[str, _Keyword]] = MappingProxyType(
 def _bounded(draft: Any) -> Any:  # noqa: ANN401  the library has no type for a validator's class
     """Derive a validator of the draft whose keywords are priced and whose patterns are ours."""
     keywords = {name: _priced(name, _OWN.get(name, function)) for name, function in draft.VALIDATORS.items()}
-    return validators.extend(draft, keywords)
+    return validators.extend(draft, keywords)  # type: ignore[no-untyped-call]
 
 
 _DRAFT_4: Final = _bounded(validators.Draft4Validator)
@@ -289,6 +308,3 @@ def _compile(schema: object) -> CompiledSchema | SchemaError:
         return CompiledSchema(schema)
     except SchemaError as error:
         return error
-
-
-__all__ = ["CompiledSchema", "Mismatch", "SchemaCache", "SchemaError", "WorkExceededError"]

@@ -160,9 +160,7 @@ class _Copying:
             result.pop("additionalProperties", None)
         return result
 
-    def _copy_keyword(
-        self, result: JsonObject, keyword: str, value: object, place: str, depth: int
-    ) -> None:
+    def _copy_keyword(self, result: JsonObject, keyword: str, value: object, place: str, depth: int) -> None:
         inner = f"{place}/{_escape(keyword)}"
         check = _VALUES.get(keyword)
         if self.is_draft_4 and keyword in _DRAFT_4_FLAGS:
@@ -178,24 +176,17 @@ class _Copying:
             result[keyword] = self._copy_list(value, inner, depth)
         elif keyword in _NAMED:
             self._copy_named(result, keyword, value, inner, depth)
-        elif keyword == "pattern":
-            if type(value) is not str:
-                raise SchemaError(f"{inner[:80]} is no string")
-            if self._compile(value, keyword):
-                result[keyword] = value
         elif keyword == "dependencies":
             result[keyword] = self._copy_dependencies(value, inner, depth)
         else:
-            self._copy_reference(result, keyword, value, depth)
+            self._copy_text(result, keyword, value, depth)
 
     def _copy_list(self, value: object, place: str, depth: int) -> list[object]:
         if not isinstance(value, list):
             raise SchemaError(f"{place[:80]} is no array")
         return [self.copy(item, f"{place}/{index}", depth + 1) for index, item in enumerate(value)]
 
-    def _copy_named(
-        self, result: JsonObject, keyword: str, value: object, place: str, depth: int
-    ) -> None:
+    def _copy_named(self, result: JsonObject, keyword: str, value: object, place: str, depth: int) -> None:
         if not isinstance(value, dict):
             raise SchemaError(f"{place[:80]} is no object")
         named: JsonObject = {}
@@ -212,11 +203,16 @@ class _Copying:
             for name, item in value.items()
         }
 
-    def _copy_reference(self, result: JsonObject, keyword: str, value: object, depth: int) -> None:
+    def _copy_text(self, result: JsonObject, keyword: str, value: object, depth: int) -> None:
         if keyword in _REFUSED:
             raise SchemaError(f"{keyword} is not supported")
         if keyword in _SKIPPED:
             self.skipped.add(keyword)
+        elif keyword == "pattern":
+            if type(value) is not str:
+                raise SchemaError("pattern is no string")
+            if self._compile(value, keyword):
+                result[keyword] = value
         elif keyword == "$ref":
             if type(value) is not str or not value.startswith("#"):
                 raise SchemaError("$ref leaves the document")

@@ -60,10 +60,10 @@ class Extent:
 
 
 def extent(*, quick: bool) -> Extent:
-    """Choose the extent: some two minutes on two cores, or some 40 seconds."""
-    small, large, paced = (120, 16, 60) if quick else (300, 30, 100)
+    """Choose the extent: some two minutes on two cores, or less than one."""
+    small, large, paced = (120, 12, 40) if quick else (300, 30, 60)
     return Extent(
-        rounds=5 if quick else 12,
+        rounds=4 if quick else 10,
         cases=(
             Case(
                 body_bytes=SMALL_BYTES,

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+import orjson
 from rich.console import Console
 
 from loadgen.bench.arms import Arm, ArmName, fleet_document, is_listening
@@ -37,7 +39,7 @@ CONCURRENCY = 4
 OPEN_LOOP_CONNECTIONS = 32
 BODIES_PER_CASE = 16
 
-SETTLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.15
 """Envoy reports finished requests every 0.1 s; the round's CPU is read after that."""
 
 _PORTS_PER_ARM = 4
@@ -101,6 +103,7 @@ class Bench:
         self._traceparents = sampled_traceparents(seed)
         self._source = TextSource(seed)
         self._requests: dict[tuple[int, str], tuple[Request, ...]] = {}
+        self._sent = dict.fromkeys(arms, 0)
 
     async def measure(self, extent: Extent, on_round: Callable[[str], None]) -> Samples:
         """Measure every case and arm in every round; `on_round` hears what is under way.
@@ -130,6 +133,22 @@ class Bench:
             name: (cpu_seconds(arm.service.pid) - before[name]) / seconds for name, arm in self._arms.items()
         }
 
+    async def check_streams(self) -> None:
+        """Make sure that Envoy asked about each request, and got its answer, where it should have asked.
+
+        Raises:
+            StackError: It did not, so that the figures would be of something else.
+        """
+        for name, arm in self._arms.items():
+            counters = await _ext_proc_counters(arm)
+            expected = 0 if name is ArmName.NONE else self._sent[name]
+            started, failed = counters.get("streams_started", 0), counters.get("failure_mode_allowed", 0)
+            if started != expected or failed:
+                raise StackError(
+                    f"in the benchmark's {name} arm Envoy opened {started} streams for {expected} requests, and "
+                    f"{failed} of them failed. Its logs: {arm.service.log}, {arm.envoy.log}"
+                )
+
     async def _sample(self, case: Case, name: ArmName, number: int) -> Sample:
         arm = self._arms[name]
         started = time.perf_counter()
@@ -141,6 +160,7 @@ class Bench:
                 f"the benchmark's {name} arm failed requests ({case.label}): {dict(result.failures)}. "
                 f"Its logs: {arm.service.log}, {arm.envoy.log}"
             )
+        self._sent[name] += len(result.latencies_seconds)
         return Sample(
             requests=len(result.latencies_seconds),
             elapsed_seconds=time.perf_counter() - started,
@@ -195,6 +215,7 @@ async def run_bench(extent: Extent, run_dir: Path, *, seed: int, console: Consol
             samples = await bench.measure(extent, status.update)
             status.update("watching the services without requests")
             background = await bench.background(extent.background_seconds)
+            await bench.check_streams()
     return BenchResult(extent=extent, seed=seed, samples=samples, background_cpu_ratio=background)
 
 
@@ -207,6 +228,14 @@ async def _start_upstream(stack: AsyncExitStack, ports: Sequence[int], run_dir: 
 
     stack.push_async_callback(upstream.stop)
     await upstream.start(all_listen, within_seconds=20)
+
+
+async def _ext_proc_counters(arm: Arm) -> dict[str, int]:
+    """Envoy's counters of the DECIDE filter, by their last word."""
+    url = f"{arm.envoy_admin_url}/stats?format=json&filter=^http.ingress.ext_proc"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        entries = orjson.loads(await response.read())["stats"]
+    return {entry["name"].rpartition(".")[2]: entry["value"] for entry in entries if "value" in entry}
 
 
 def _no_traceparent() -> None:

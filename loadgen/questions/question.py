@@ -53,7 +53,9 @@ class QuestionSet:
     is_recorded: bool
 
 
-def split(name: str, models: Sequence[str], questions: Sequence[Question], *, seed: int, is_recorded: bool) -> QuestionSet:
+def split(
+    name: str, models: Sequence[str], questions: Sequence[Question], *, seed: int, is_recorded: bool
+) -> QuestionSet:
     """Divide questions by their key, so that a question asked twice falls on one side.
 
     Args:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
 from loadgen.engine.config import EngineConfig
 
+AUTO = "auto"
+"""Alias that stands for every model of a fleet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
@@ -44,11 +47,41 @@ class VirtualFleet:
 
 
 STUDY_TIERS: Sequence[Tier] = (
-    Tier(base_seconds=0.005, per_sequence_seconds=0.0004, prefill_tokens_per_second=40_000, input_usd_per_mtok=0.04, output_usd_per_mtok=0.08),
-    Tier(base_seconds=0.012, per_sequence_seconds=0.0009, prefill_tokens_per_second=20_000, input_usd_per_mtok=0.10, output_usd_per_mtok=0.20),
-    Tier(base_seconds=0.013, per_sequence_seconds=0.0010, prefill_tokens_per_second=18_000, input_usd_per_mtok=0.12, output_usd_per_mtok=0.24),
-    Tier(base_seconds=0.024, per_sequence_seconds=0.0018, prefill_tokens_per_second=9_000, input_usd_per_mtok=0.30, output_usd_per_mtok=0.60),
-    Tier(base_seconds=0.040, per_sequence_seconds=0.0030, prefill_tokens_per_second=5_000, input_usd_per_mtok=0.60, output_usd_per_mtok=0.90),
+    Tier(
+        base_seconds=0.005,
+        per_sequence_seconds=0.0004,
+        prefill_tokens_per_second=40_000,
+        input_usd_per_mtok=0.04,
+        output_usd_per_mtok=0.08,
+    ),
+    Tier(
+        base_seconds=0.012,
+        per_sequence_seconds=0.0009,
+        prefill_tokens_per_second=20_000,
+        input_usd_per_mtok=0.10,
+        output_usd_per_mtok=0.20,
+    ),
+    Tier(
+        base_seconds=0.013,
+        per_sequence_seconds=0.0010,
+        prefill_tokens_per_second=18_000,
+        input_usd_per_mtok=0.12,
+        output_usd_per_mtok=0.24,
+    ),
+    Tier(
+        base_seconds=0.024,
+        per_sequence_seconds=0.0018,
+        prefill_tokens_per_second=9_000,
+        input_usd_per_mtok=0.30,
+        output_usd_per_mtok=0.60,
+    ),
+    Tier(
+        base_seconds=0.040,
+        per_sequence_seconds=0.0030,
+        prefill_tokens_per_second=5_000,
+        input_usd_per_mtok=0.60,
+        output_usd_per_mtok=0.90,
+    ),
 )
 
 
@@ -108,6 +141,6 @@ def build_fleet(
     topology = Fleet(
         clusters=tuple(clusters),
         pools=(Pool(name="all", threshold_tokens=None, spill_at=1.0),),
-        aliases={"auto": tuple(models)},
+        aliases={AUTO: tuple(models)},
     )
     return VirtualFleet(topology=topology, engines=engines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,10 @@ IMAGE_TOKENS = 576
 """Tokens of one image, as in LLaVA 1.5: a grid of 24 x 24 patches."""
 
 SIMULATION_FIELD = "ttca_sim"
-"""Body field that only the simulation reads: `{"output_tokens": 37}` fixes the length of every choice."""
+"""Body field that only the simulation reads: `{"output_tokens": 37}` fixes the length of every choice.
+
+`{"output_tokens": {"model-a": 37}, "answers": {"model-a": "42"}}` does it model by model, and says what each answers.
+"""
 
 
 class Api(enum.Enum):
@@ -41,7 +45,9 @@ class Asked:
         n: Choices per prompt.
         max_tokens: Output limit, None when not given.
         max_tokens_param: The field that gave it.
-        wanted_tokens: Output length fixed by `ttca_sim`, None when the simulation draws it.
+        wanted_tokens: Output length fixed by `ttca_sim`, by model; the key None is for all others. Models without an
+            entry have theirs drawn.
+        answers: Answer fixed by `ttca_sim`, by model; the words of all others are drawn.
         ignore_eos: Run to the limit.
     """
 
@@ -51,7 +57,8 @@ class Asked:
     n: int
     max_tokens: int | None
     max_tokens_param: str
-    wanted_tokens: int | None
+    wanted_tokens: Mapping[str | None, int]
+    answers: Mapping[str, str]
     ignore_eos: bool
     stream: bool
     include_usage: bool
@@ -85,6 +92,7 @@ def parse(api: Api, body: bytes) -> Asked:
         max_tokens=limit,
         max_tokens_param=param,
         wanted_tokens=_wanted(document),
+        answers=_answers(document),
         ignore_eos=_typed(document, "ignore_eos", bool, default=False),
         stream=stream and api is not Api.EMBEDDINGS,
         include_usage=bool(options.get("include_usage")),
@@ -99,12 +107,22 @@ def _output_limit(api: Api, document: dict[str, Any]) -> tuple[str, int | None]:
     return param, _count(document, param, default=None)
 
 
-def _wanted(document: dict[str, Any]) -> int | None:
+def _wish(document: dict[str, Any], field: str) -> object:
     wish = document.get(SIMULATION_FIELD)
+    return wish.get(field) if isinstance(wish, dict) else None
+
+
+def _wanted(document: dict[str, Any]) -> dict[str | None, int]:
+    wish = _wish(document, "output_tokens")
+    by_model = wish if isinstance(wish, dict) else {None: wish}
+    return {model: tokens for model, tokens in by_model.items() if type(tokens) is int and tokens > 0}
+
+
+def _answers(document: dict[str, Any]) -> dict[str, str]:
+    wish = _wish(document, "answers")
     if not isinstance(wish, dict):
-        return None
-    tokens = wish.get("output_tokens")
-    return tokens if type(tokens) is int and tokens > 0 else None
+        return {}
+    return {model: answer for model, answer in wish.items() if isinstance(answer, str)}
 
 
 def _prompts(api: Api, document: dict[str, Any]) -> tuple[int, ...]:

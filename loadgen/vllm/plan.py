@@ -37,6 +37,7 @@ class Choice:
         finish_reason: `stop` or `length`.
         offset: First word of the answer.
         stride: Distance between words, at least 1.
+        answer: The whole text, where the request fixed it; it comes with the first token.
     """
 
     prompt_tokens: int
@@ -44,9 +45,12 @@ class Choice:
     finish_reason: str
     offset: int
     stride: int
+    answer: str = ""
 
     def word(self, position: int) -> str:
         """The text of output token `position`, from 0."""
+        if self.answer:
+            return self.answer if position == 0 else ""
         word = WORDS[(self.offset + position * self.stride) % len(WORDS)]
         return word if position == 0 else f" {word}"
 
@@ -84,7 +88,8 @@ def plan_choices(asked: Asked, spec: InstanceSpec, body: bytes) -> tuple[Choice,
         for _ in range(asked.n):
             offset, stride = draw.randrange(len(WORDS)), draw.randrange(1, len(WORDS))
             tokens, finish = _length(asked, spec, prompt_tokens, draw)
-            choices.append(Choice(prompt_tokens, tokens, finish, offset, stride))
+            answer = asked.answers.get(spec.model, "")
+            choices.append(Choice(prompt_tokens, tokens, finish, offset, stride, answer))
     return tuple(choices)
 
 
@@ -94,5 +99,5 @@ def _length(asked: Asked, spec: InstanceSpec, prompt_tokens: int, draw: random.R
         return 1, "stop"
     room = spec.max_model_len - prompt_tokens
     limit = room if asked.max_tokens is None else min(room, asked.max_tokens)
-    wanted = limit + 1 if asked.ignore_eos else asked.wanted_tokens or drawn
+    wanted = limit + 1 if asked.ignore_eos else asked.wanted_tokens.get(spec.model, asked.wanted_tokens.get(None, drawn))
     return (wanted, "stop") if wanted <= limit else (limit, "length")

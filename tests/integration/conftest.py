@@ -20,7 +20,7 @@ from extproc.protocol.wire import access_log_pb2, ext_proc_pb2
 from extproc.server import access_log, servicer
 from extproc.server.access_log import AccessLogService
 from extproc.server.servicer import ExternalProcessor, OnStage
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
 
 TIMEOUT_SECONDS = 10.0
 
@@ -61,6 +61,7 @@ class FakeListener:
     """Remembers what it was told."""
 
     decisions: list[DecideRecord] = field(default_factory=list)
+    attempts: list[AttemptRecord] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     tries: list[TryRecord] = field(default_factory=list)
     error: Exception | None = None
@@ -68,6 +69,10 @@ class FakeListener:
     def decided(self, record: DecideRecord) -> None:
         """Remember a decision."""
         self.decisions.append(record)
+
+    def attempted(self, record: AttemptRecord) -> None:
+        """Remember a judged try."""
+        self.attempts.append(record)
 
     def finished(self, outcome: Outcome) -> None:
         """Remember an outcome, or fail as told."""

@@ -16,7 +16,7 @@ from extproc.facts.parse import parse_request
 from extproc.protocol import names
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.server.servicer import ExternalProcessor
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
 
 CHAT = b'{"model": "auto", "messages": [{"role": "user", "content": "hello"}]}'
 SAMPLED = f"00-{'a' * 32}-{'b' * 16}-01"
@@ -210,6 +210,9 @@ async def test_a_plan_that_cannot_be_delivered_is_abandoned(decide_headers: Make
         def decided(self, record: DecideRecord) -> None:
             told.append(record)
 
+        def attempted(self, record: AttemptRecord) -> None:
+            told.append(record)
+
         def finished(self, outcome: Outcome) -> None:
             told.append(outcome)
 
@@ -240,8 +243,13 @@ async def test_an_overflow_is_retried(service: Any) -> None:
         {names.ATTRIBUTE_UPSTREAM_ADDRESS: "10.0.0.1:8000"}
     )
     rejected = wire.ProcessingRequest()
-    rejected.response_headers.headers.headers.add(key=":status", raw_value=b"400")
     error = b'{"error": {"message": "This model\'s maximum context length is 8 tokens."}}'
+    for key, value in (
+        (":status", b"400"),
+        ("content-type", b"application/json"),
+        ("content-length", b"%d" % len(error)),
+    ):
+        rejected.response_headers.headers.headers.add(key=key, raw_value=value)
     body = wire.ProcessingRequest(response_body=wire.HttpBody(body=error, end_of_stream=True))
 
     answers = await service.exchange([headers, rejected, body], role=names.ROLE_ATTEMPT)
@@ -252,6 +260,30 @@ async def test_an_overflow_is_retried(service: Any) -> None:
     (option,) = answers[-1].response_body.response.header_mutation.set_headers
     assert names.RETRY == option.header.key
     assert [] == service.listener.decisions
+
+
+async def test_feedback_is_answered_here(service: Any, decide_headers: Make, decide_body: Make) -> None:
+    """It is no request for an instance: nobody routes it, and nobody is told of a decision."""
+    headers = decide_headers(path="/v1/feedback")
+    _, known = await service.exchange([headers, decide_body(b'{"session": "s", "correct": true}')])
+    _, refused = await service.exchange([headers, decide_body(b"{}")])
+
+    assert (202, {"known": False}) == (
+        known.immediate_response.status.code, json.loads(known.immediate_response.body),
+    )  # fmt: skip
+    assert 400 == refused.immediate_response.status.code
+    assert [] == service.router.seen
+
+
+async def test_a_malformed_expectation_is_refused(
+    service: Any, decide_headers: Make, decide_body: Make
+) -> None:
+    """Whether the plan will be verified or not: the client counts on it."""
+    headers = decide_headers()
+    headers.request_headers.headers.headers.add(key=names.EXPECT, raw_value=b"nonsense")
+    _, answer = await service.exchange([headers, decide_body(CHAT)])
+
+    assert 400 == answer.immediate_response.status.code
 
 
 async def test_an_attempt_out_of_turn_fails_the_stream(service: Any, decide_body: Make) -> None:

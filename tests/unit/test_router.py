@@ -13,13 +13,18 @@ from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
 from extproc.decide.planner import PlanPolicy
 from extproc.errors import ModelNotFoundError
+from extproc.estimate.forecast import Estimators
+from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
+from extproc.fleet.snapshot import FleetTable
 from extproc.fleet.topology import Cluster, Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
 from extproc.router import EXPIRY_GRACE_SECONDS, Router
+from extproc.sessions.book import SessionBook
 
 POLICY = PlanPolicy(
     policy=Policy.LEAST_WORK,
@@ -34,12 +39,18 @@ PROVISION = OutputProvision(quantile=0.9)
 @pytest.fixture
 def router(make_fleet: Callable[..., Fleet]) -> Router:
     """A router of two short and two long instances of model a."""
+    fleet = make_fleet()
     return Router(
-        make_fleet(),
+        fleet,
         POLICY,
         output_provision=PROVISION,
         prompts=PromptTokenEstimator(),
-        outputs=OutputLengthEstimator(),
+        estimators=Estimators(
+            quality=QualityEstimator(),
+            latency=LatencyEstimator(FleetTable.of(fleet)),
+            outputs=OutputLengthEstimator(),
+        ),
+        sessions=SessionBook(),
         rng=np.random.default_rng(1),
     )
 

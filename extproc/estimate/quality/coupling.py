@@ -60,10 +60,13 @@ def tabulate(log_odds: Floats, slopes: Floats) -> Floats:
 
 def weights_after(table: Floats, failed: Sequence[int]) -> Floats:
     """Weights of the nodes once the models in these rows of the table have failed; they sum to 1."""
+    if not failed:
+        return WEIGHTS
     weights = WEIGHTS
     for row in failed:
         weights = weights * (1.0 - table[row])
-    return weights / weights.sum()
+    total: Floats = weights / weights.sum()
+    return total
 
 
 def _sigmoid(values: Floats) -> Floats:

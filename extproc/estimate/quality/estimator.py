@@ -89,10 +89,10 @@ class QualityEstimator:
     def node_table(self, features: PromptFeatures, models: Sequence[str]) -> tuple[Floats, Floats]:
         """As `QualityModel.node_table`, with declared priors and what answers have taught."""
         fit = self._model
-        odds, familiar = fit.log_odds(features)
-        slopes = fit.slopes_at(familiar)
+        odds, trust = fit.log_odds(features)
+        slopes = fit.slopes_at(trust)
         rows = [fit.row(model) for model in models]
-        shifts = [self._shift(model, row, odds) for model, row in zip(models, rows, strict=True)]
+        shifts = [self._shift(model, row) for model, row in zip(models, rows, strict=True)]
         return WEIGHTS, tabulate(bounded(odds[rows] + np.array(shifts)), slopes[rows])
 
     def chances(self, features: PromptFeatures, models: Sequence[str], failed: Sequence[str] = ()) -> Floats:
@@ -173,7 +173,7 @@ class QualityEstimator:
             del own[name]
         self._common, self._own = common, own
 
-    def _shift(self, model: str, row: int, odds: Floats) -> float:
+    def _shift(self, model: str, row: int) -> float:
         """What to add to the fit's log odds of a model."""
         shift = self._common.value
         own = self._own.get(model)

@@ -35,6 +35,7 @@ def prior_model() -> QualityModel:
         names=(),
         bias=np.array([log_odds(ACCURACY)]),
         slopes=np.array([SLOPE]),
+        offset=np.zeros(1),
         centre=np.zeros(numbers),
         least=np.zeros(numbers),
         most=np.zeros(numbers),

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from extproc.protocol.wire import common_pb2 as extproc_dot_protocol_dot_wire_dot_common__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$extproc/protocol/wire/ext_proc.proto\x12\x0cttca.wire.v1\x1a\"extproc/protocol/wire/common.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xde\x04\n\x11ProcessingRequest\x12\x34\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x19.ttca.wire.v1.HttpHeadersH\x00\x12\x35\n\x10response_headers\x18\x03 \x01(\x0b\x32\x19.ttca.wire.v1.HttpHeadersH\x00\x12.\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x16.ttca.wire.v1.HttpBodyH\x00\x12/\n\rresponse_body\x18\x05 \x01(\x0b\x32\x16.ttca.wire.v1.HttpBodyH\x00\x12\x36\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1a.ttca.wire.v1.HttpTrailersH\x00\x12\x37\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1a.ttca.wire.v1.HttpTrailersH\x00\x12\x30\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x16.ttca.wire.v1.Metadata\x12\x43\n\nattributes\x18\t \x03(\x0b\x32/.ttca.wire.v1.ProcessingRequest.AttributesEntry\x12<\n\x0fprotocol_config\x18\x0b \x01(\x0b\x32#.ttca.wire.v1.ProtocolConfiguration\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"\xdb\x01\n\x15ProtocolConfiguration\x12\x44\n\x11request_body_mode\x18\x01 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x45\n\x12response_body_mode\x18\x02 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x35\n-send_body_without_waiting_for_header_response\x18\x03 \x01(\x08\"\x9e\x04\n\x12ProcessingResponse\x12\x38\n\x0frequest_headers\x18\x01 \x01(\x0b\x32\x1d.ttca.wire.v1.HeadersResponseH\x00\x12\x39\n\x10response_headers\x18\x02 \x01(\x0b\x32\x1d.ttca.wire.v1.HeadersResponseH\x00\x12\x32\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyResponseH\x00\x12\x33\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyResponseH\x00\x12:\n\x10request_trailers\x18\x05 \x01(\x0b\x32\x1e.ttca.wire.v1.TrailersResponseH\x00\x12;\n\x11response_trailers\x18\x06 \x01(\x0b\x32\x1e.ttca.wire.v1.TrailersResponseH\x00\x12=\n\x12immediate_response\x18\x07 \x01(\x0b\x32\x1f.ttca.wire.v1.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\rmode_override\x18\t \x01(\x0b\x32\x1c.ttca.wire.v1.ProcessingModeB\n\n\x08response\"N\n\x0bHttpHeaders\x12(\n\x07headers\x18\x01 \x01(\x0b\x32\x17.ttca.wire.v1.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"9\n\x0cHttpTrailers\x12)\n\x08trailers\x18\x01 \x01(\x0b\x32\x17.ttca.wire.v1.HeaderMap\"A\n\x0fHeadersResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.CommonResponse\">\n\x0c\x42odyResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.CommonResponse\"I\n\x10TrailersResponse\x12\x35\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\"\x8c\x02\n\x0e\x43ommonResponse\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.ttca.wire.v1.CommonResponse.ResponseStatus\x12\x35\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\x12\x31\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyMutation\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"8\n\x0eResponseStatus\x12\x0c\n\x08\x43ONTINUE\x10\x00\x12\x18\n\x14\x43ONTINUE_AND_REPLACE\x10\x01\"\x8b\x01\n\x11ImmediateResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.ttca.wire.v1.HttpStatus\x12-\n\x07headers\x18\x02 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"^\n\x0eHeaderMutation\x12\x34\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1f.ttca.wire.v1.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"\x81\x01\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x12?\n\x11streamed_response\x18\x03 \x01(\x0b\x32\".ttca.wire.v1.StreamedBodyResponseH\x00\x42\n\n\x08mutation\";\n\x14StreamedBodyResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"7\n\tHeaderMap\x12*\n\x07headers\x18\x01 \x03(\x0b\x32\x19.ttca.wire.v1.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\x88\x02\n\x11HeaderValueOption\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ttca.wire.v1.HeaderValue\x12I\n\rappend_action\x18\x03 \x01(\x0e\x32\x32.ttca.wire.v1.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\xec\x04\n\x0eProcessingMode\x12H\n\x13request_header_mode\x18\x01 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12I\n\x14response_header_mode\x18\x02 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12\x44\n\x11request_body_mode\x18\x03 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x45\n\x12response_body_mode\x18\x04 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12I\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12J\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$extproc/protocol/wire/ext_proc.proto\x12\x0cttca.wire.v1\x1a\"extproc/protocol/wire/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xde\x04\n\x11ProcessingRequest\x12\x34\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x19.ttca.wire.v1.HttpHeadersH\x00\x12\x35\n\x10response_headers\x18\x03 \x01(\x0b\x32\x19.ttca.wire.v1.HttpHeadersH\x00\x12.\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x16.ttca.wire.v1.HttpBodyH\x00\x12/\n\rresponse_body\x18\x05 \x01(\x0b\x32\x16.ttca.wire.v1.HttpBodyH\x00\x12\x36\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1a.ttca.wire.v1.HttpTrailersH\x00\x12\x37\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1a.ttca.wire.v1.HttpTrailersH\x00\x12\x30\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x16.ttca.wire.v1.Metadata\x12\x43\n\nattributes\x18\t \x03(\x0b\x32/.ttca.wire.v1.ProcessingRequest.AttributesEntry\x12<\n\x0fprotocol_config\x18\x0b \x01(\x0b\x32#.ttca.wire.v1.ProtocolConfiguration\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"\xdb\x01\n\x15ProtocolConfiguration\x12\x44\n\x11request_body_mode\x18\x01 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x45\n\x12response_body_mode\x18\x02 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x35\n-send_body_without_waiting_for_header_response\x18\x03 \x01(\x08\"\xdb\x04\n\x12ProcessingResponse\x12\x38\n\x0frequest_headers\x18\x01 \x01(\x0b\x32\x1d.ttca.wire.v1.HeadersResponseH\x00\x12\x39\n\x10response_headers\x18\x02 \x01(\x0b\x32\x1d.ttca.wire.v1.HeadersResponseH\x00\x12\x32\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyResponseH\x00\x12\x33\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyResponseH\x00\x12:\n\x10request_trailers\x18\x05 \x01(\x0b\x32\x1e.ttca.wire.v1.TrailersResponseH\x00\x12;\n\x11response_trailers\x18\x06 \x01(\x0b\x32\x1e.ttca.wire.v1.TrailersResponseH\x00\x12=\n\x12immediate_response\x18\x07 \x01(\x0b\x32\x1f.ttca.wire.v1.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\rmode_override\x18\t \x01(\x0b\x32\x1c.ttca.wire.v1.ProcessingMode\x12;\n\x18override_message_timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\n\n\x08response\"N\n\x0bHttpHeaders\x12(\n\x07headers\x18\x01 \x01(\x0b\x32\x17.ttca.wire.v1.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"9\n\x0cHttpTrailers\x12)\n\x08trailers\x18\x01 \x01(\x0b\x32\x17.ttca.wire.v1.HeaderMap\"A\n\x0fHeadersResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.CommonResponse\">\n\x0c\x42odyResponse\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.CommonResponse\"I\n\x10TrailersResponse\x12\x35\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\"\x8c\x02\n\x0e\x43ommonResponse\x12;\n\x06status\x18\x01 \x01(\x0e\x32+.ttca.wire.v1.CommonResponse.ResponseStatus\x12\x35\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\x12\x31\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1a.ttca.wire.v1.BodyMutation\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"8\n\x0eResponseStatus\x12\x0c\n\x08\x43ONTINUE\x10\x00\x12\x18\n\x14\x43ONTINUE_AND_REPLACE\x10\x01\"\x8b\x01\n\x11ImmediateResponse\x12(\n\x06status\x18\x01 \x01(\x0b\x32\x18.ttca.wire.v1.HttpStatus\x12-\n\x07headers\x18\x02 \x01(\x0b\x32\x1c.ttca.wire.v1.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"^\n\x0eHeaderMutation\x12\x34\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1f.ttca.wire.v1.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"\x81\x01\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x12?\n\x11streamed_response\x18\x03 \x01(\x0b\x32\".ttca.wire.v1.StreamedBodyResponseH\x00\x42\n\n\x08mutation\";\n\x14StreamedBodyResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"7\n\tHeaderMap\x12*\n\x07headers\x18\x01 \x03(\x0b\x32\x19.ttca.wire.v1.HeaderValue\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\"\x88\x02\n\x11HeaderValueOption\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.ttca.wire.v1.HeaderValue\x12I\n\rappend_action\x18\x03 \x01(\x0e\x32\x32.ttca.wire.v1.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\xec\x04\n\x0eProcessingMode\x12H\n\x13request_header_mode\x18\x01 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12I\n\x14response_header_mode\x18\x02 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12\x44\n\x11request_body_mode\x18\x03 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12\x45\n\x12response_body_mode\x18\x04 \x01(\x0e\x32).ttca.wire.v1.ProcessingMode.BodySendMode\x12I\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\x12J\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32+.ttca.wire.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,52 +36,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_PROCESSINGREQUEST']._serialized_start=121
-  _globals['_PROCESSINGREQUEST']._serialized_end=727
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=642
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=716
-  _globals['_PROTOCOLCONFIGURATION']._serialized_start=730
-  _globals['_PROTOCOLCONFIGURATION']._serialized_end=949
-  _globals['_PROCESSINGRESPONSE']._serialized_start=952
-  _globals['_PROCESSINGRESPONSE']._serialized_end=1494
-  _globals['_HTTPHEADERS']._serialized_start=1496
-  _globals['_HTTPHEADERS']._serialized_end=1574
-  _globals['_HTTPBODY']._serialized_start=1576
-  _globals['_HTTPBODY']._serialized_end=1623
-  _globals['_HTTPTRAILERS']._serialized_start=1625
-  _globals['_HTTPTRAILERS']._serialized_end=1682
-  _globals['_HEADERSRESPONSE']._serialized_start=1684
-  _globals['_HEADERSRESPONSE']._serialized_end=1749
-  _globals['_BODYRESPONSE']._serialized_start=1751
-  _globals['_BODYRESPONSE']._serialized_end=1813
-  _globals['_TRAILERSRESPONSE']._serialized_start=1815
-  _globals['_TRAILERSRESPONSE']._serialized_end=1888
-  _globals['_COMMONRESPONSE']._serialized_start=1891
-  _globals['_COMMONRESPONSE']._serialized_end=2159
-  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_start=2103
-  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_end=2159
-  _globals['_IMMEDIATERESPONSE']._serialized_start=2162
-  _globals['_IMMEDIATERESPONSE']._serialized_end=2301
-  _globals['_HEADERMUTATION']._serialized_start=2303
-  _globals['_HEADERMUTATION']._serialized_end=2397
-  _globals['_BODYMUTATION']._serialized_start=2400
-  _globals['_BODYMUTATION']._serialized_end=2529
-  _globals['_STREAMEDBODYRESPONSE']._serialized_start=2531
-  _globals['_STREAMEDBODYRESPONSE']._serialized_end=2590
-  _globals['_HEADERMAP']._serialized_start=2592
-  _globals['_HEADERMAP']._serialized_end=2647
-  _globals['_HEADERVALUE']._serialized_start=2649
-  _globals['_HEADERVALUE']._serialized_end=2709
-  _globals['_HEADERVALUEOPTION']._serialized_start=2712
-  _globals['_HEADERVALUEOPTION']._serialized_end=2976
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=2851
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=2976
-  _globals['_HTTPSTATUS']._serialized_start=2978
-  _globals['_HTTPSTATUS']._serialized_end=3004
-  _globals['_PROCESSINGMODE']._serialized_start=3007
-  _globals['_PROCESSINGMODE']._serialized_end=3627
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=3466
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=3515
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=3517
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=3627
+  _globals['_PROCESSINGREQUEST']._serialized_start=153
+  _globals['_PROCESSINGREQUEST']._serialized_end=759
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=674
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=748
+  _globals['_PROTOCOLCONFIGURATION']._serialized_start=762
+  _globals['_PROTOCOLCONFIGURATION']._serialized_end=981
+  _globals['_PROCESSINGRESPONSE']._serialized_start=984
+  _globals['_PROCESSINGRESPONSE']._serialized_end=1587
+  _globals['_HTTPHEADERS']._serialized_start=1589
+  _globals['_HTTPHEADERS']._serialized_end=1667
+  _globals['_HTTPBODY']._serialized_start=1669
+  _globals['_HTTPBODY']._serialized_end=1716
+  _globals['_HTTPTRAILERS']._serialized_start=1718
+  _globals['_HTTPTRAILERS']._serialized_end=1775
+  _globals['_HEADERSRESPONSE']._serialized_start=1777
+  _globals['_HEADERSRESPONSE']._serialized_end=1842
+  _globals['_BODYRESPONSE']._serialized_start=1844
+  _globals['_BODYRESPONSE']._serialized_end=1906
+  _globals['_TRAILERSRESPONSE']._serialized_start=1908
+  _globals['_TRAILERSRESPONSE']._serialized_end=1981
+  _globals['_COMMONRESPONSE']._serialized_start=1984
+  _globals['_COMMONRESPONSE']._serialized_end=2252
+  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_start=2196
+  _globals['_COMMONRESPONSE_RESPONSESTATUS']._serialized_end=2252
+  _globals['_IMMEDIATERESPONSE']._serialized_start=2255
+  _globals['_IMMEDIATERESPONSE']._serialized_end=2394
+  _globals['_HEADERMUTATION']._serialized_start=2396
+  _globals['_HEADERMUTATION']._serialized_end=2490
+  _globals['_BODYMUTATION']._serialized_start=2493
+  _globals['_BODYMUTATION']._serialized_end=2622
+  _globals['_STREAMEDBODYRESPONSE']._serialized_start=2624
+  _globals['_STREAMEDBODYRESPONSE']._serialized_end=2683
+  _globals['_HEADERMAP']._serialized_start=2685
+  _globals['_HEADERMAP']._serialized_end=2740
+  _globals['_HEADERVALUE']._serialized_start=2742
+  _globals['_HEADERVALUE']._serialized_end=2802
+  _globals['_HEADERVALUEOPTION']._serialized_start=2805
+  _globals['_HEADERVALUEOPTION']._serialized_end=3069
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=2944
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=3069
+  _globals['_HTTPSTATUS']._serialized_start=3071
+  _globals['_HTTPSTATUS']._serialized_end=3097
+  _globals['_PROCESSINGMODE']._serialized_start=3100
+  _globals['_PROCESSINGMODE']._serialized_end=3720
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=3559
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=3608
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=3610
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=3720
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ The wire sees numbers and the method path alone, so these messages are Envoy's m
 from collections import abc as _abc
 from extproc.protocol.wire import common_pb2 as _common_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
@@ -140,6 +141,7 @@ class ProcessingResponse(_message.Message):
     IMMEDIATE_RESPONSE_FIELD_NUMBER: _builtins.int
     DYNAMIC_METADATA_FIELD_NUMBER: _builtins.int
     MODE_OVERRIDE_FIELD_NUMBER: _builtins.int
+    OVERRIDE_MESSAGE_TIMEOUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def request_headers(self) -> Global___HeadersResponse: ...
     @_builtins.property
@@ -158,6 +160,10 @@ class ProcessingResponse(_message.Message):
     def dynamic_metadata(self) -> _struct_pb2.Struct: ...
     @_builtins.property
     def mode_override(self) -> Global___ProcessingMode: ...
+    @_builtins.property
+    def override_message_timeout(self) -> _duration_pb2.Duration:
+        """Sent alone, before the answer proper: Envoy waits this long for it instead of the filter's `message_timeout`."""
+
     def __init__(
         self,
         *,
@@ -170,10 +176,11 @@ class ProcessingResponse(_message.Message):
         immediate_response: Global___ImmediateResponse | None = ...,
         dynamic_metadata: _struct_pb2.Struct | None = ...,
         mode_override: Global___ProcessingMode | None = ...,
+        override_message_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dynamic_metadata", b"dynamic_metadata", "immediate_response", b"immediate_response", "mode_override", b"mode_override", "request_body", b"request_body", "request_headers", b"request_headers", "request_trailers", b"request_trailers", "response", b"response", "response_body", b"response_body", "response_headers", b"response_headers", "response_trailers", b"response_trailers"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dynamic_metadata", b"dynamic_metadata", "immediate_response", b"immediate_response", "mode_override", b"mode_override", "override_message_timeout", b"override_message_timeout", "request_body", b"request_body", "request_headers", b"request_headers", "request_trailers", b"request_trailers", "response", b"response", "response_body", b"response_body", "response_headers", b"response_headers", "response_trailers", b"response_trailers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dynamic_metadata", b"dynamic_metadata", "immediate_response", b"immediate_response", "mode_override", b"mode_override", "request_body", b"request_body", "request_headers", b"request_headers", "request_trailers", b"request_trailers", "response", b"response", "response_body", b"response_body", "response_headers", b"response_headers", "response_trailers", b"response_trailers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dynamic_metadata", b"dynamic_metadata", "immediate_response", b"immediate_response", "mode_override", b"mode_override", "override_message_timeout", b"override_message_timeout", "request_body", b"request_body", "request_headers", b"request_headers", "request_trailers", b"request_trailers", "response", b"response", "response_body", b"response_body", "response_headers", b"response_headers", "response_trailers", b"response_trailers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["request_headers", "response_headers", "request_body", "response_body", "request_trailers", "response_trailers", "immediate_response"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from extproc.calibrate.calibrator import Calibrator
+from extproc.calibrate.calibrator import LESSONS_PER_SECOND, MOST_LESSONS_SAVED, Calibrator
 from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
+from extproc.estimate.forecast import Estimators
 from extproc.facts.request import Api
 from extproc.facts.text import Category, TextProfile
 
@@ -64,7 +65,9 @@ def an_outcome(*, usage: Usage | None, status: int = 200, decided: bool = True, 
 def taught(outcome: Outcome) -> Heard:
     heard = Heard()
     estimator: Any = heard
-    Calibrator(estimator, estimator).learn(outcome)
+    Calibrator(estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator)).learn(
+        outcome, now=1.0
+    )
     return heard
 
 
@@ -107,6 +110,18 @@ def test_what_is_unknown_teaches_nothing(outcome: Outcome) -> None:
     heard = taught(outcome)
 
     assert ([], []) == (heard.prompts, heard.outputs)
+
+
+def test_lessons_are_rationed() -> None:
+    """A burst is learned from as far as was saved, and afterwards at the steady rate."""
+    heard = Heard()
+    estimator: Any = heard
+    calibrator = Calibrator(estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator))
+    outcome = an_outcome(usage=Usage(prompt_tokens=110, completion_tokens=30))
+    burst = sum(calibrator.learn(outcome, now=10.0) for _ in range(1000))
+    later = sum(calibrator.learn(outcome, now=11.0) for _ in range(1000))
+
+    assert (MOST_LESSONS_SAVED, LESSONS_PER_SECOND) == (burst, later)
 
 
 def test_several_choices_teach_no_length() -> None:

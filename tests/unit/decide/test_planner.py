@@ -30,10 +30,10 @@ def plan(
             facts,
             budget,
             eligible(facts, snapshot),
-            snapshot,
-            make_policy(**policy),
-            np.random.default_rng(1),
-            "decision-1",
+            snapshot=snapshot,
+            policy=make_policy(**policy),
+            rng=np.random.default_rng(1),
+            decision_id="decision-1",
         )
 
     return plan
@@ -127,7 +127,12 @@ def test_a_passed_through_request_may_go_anywhere(
     snapshot = make_snapshot(make_fleet(), sequences=[5, 5, 0, 5])
     facts = make_facts(api=Api.OTHER, model=None)
     result = plan_passthrough(
-        facts, eligible(facts, snapshot), snapshot, make_policy(), np.random.default_rng(1), "d"
+        facts,
+        eligible(facts, snapshot),
+        snapshot=snapshot,
+        policy=make_policy(),
+        rng=np.random.default_rng(1),
+        decision_id="d",
     )
 
     assert snapshot.table.addresses[2] == result.attempts[0].address

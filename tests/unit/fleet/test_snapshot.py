@@ -26,3 +26,24 @@ def test_knows_the_rows_of_each_model(
 
     assert [0, 1, 4, 5] == table.rows_by_model["a"].tolist()
     assert [2, 3] == table.rows_by_model["b"].tolist()
+
+
+def test_knows_what_every_name_stands_for(
+    make_cluster: Callable[..., Cluster], make_fleet: Callable[..., Fleet]
+) -> None:
+    """An alias stands for its models' rows, those without an instance left out; a model's own name wins over an alias."""
+    fleet = make_fleet(
+        make_cluster("b-1", model="b"),
+        make_cluster("a-1"),
+        make_cluster("none", model="c", instances=()),
+        aliases={"auto": ("a", "b", "c"), "a": ("b",)},
+    )
+    offers = FleetTable.of(fleet).offers
+
+    assert ([0, 1, 2, 3], ("b", "a"), True) == (
+        offers["auto"].rows.tolist(),
+        offers["auto"].models,
+        offers["auto"].is_alias,
+    )
+    assert ([2, 3], ("a",), False) == (offers["a"].rows.tolist(), offers["a"].models, offers["a"].is_alias)
+    assert [] == offers["c"].rows.tolist()

@@ -12,23 +12,33 @@ def mutations(connection_manager: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def is_stripped(connection_manager: dict[str, Any], name: str) -> bool:
+    """Whether a client's header of this name is taken away."""
+    for item in mutations(connection_manager):
+        prefix = item.get("remove_on_match", {}).get("key_matcher", {}).get("prefix")
+        if name == item.get("remove") or (prefix is not None and name.startswith(prefix)):
+            return True
+    return False
+
+
 def test_every_control_header_is_stripped(connection_manager: dict[str, Any]) -> None:
-    """By prefix, so that a new control header is covered the day it is named."""
-    prefixes = tuple(
-        item["remove_on_match"]["key_matcher"]["prefix"]
-        for item in mutations(connection_manager)
-        if "remove_on_match" in item
-    )
+    """Whatever steers comes from the service alone."""
     ours = [
         *names.CONTROL_HEADERS,
         names.MAX_RETRIES,
         names.TIMEOUT,
         names.PER_TRY_TIMEOUT,
         names.HEDGE,
+        names.ATTEMPT_COUNT,
         names.SUBSET,
     ]
 
-    assert [] == [name for name in ours if not name.startswith(prefixes)]
+    assert [] == [name for name in ours if not is_stripped(connection_manager, name)]
+
+
+def test_what_clients_may_ask_for_is_left(connection_manager: dict[str, Any]) -> None:
+    """Expectation, session and deadline reach the service."""
+    assert [] == [name for name in names.CLIENT_HEADERS if is_stripped(connection_manager, name)]
 
 
 def test_the_trace_context_is_left_alone(connection_manager: dict[str, Any]) -> None:

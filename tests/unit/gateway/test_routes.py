@@ -29,6 +29,16 @@ def test_a_decision_comes_first_and_may_grant_retries(tree: dict[str, Any]) -> N
     assert "per_try_timeout" not in decided["route"]["retry_policy"]
 
 
+def test_a_decided_answer_says_who_gave_it(tree: dict[str, Any]) -> None:
+    """Model, instance, tries and the missing verdict, unless the ATTEMPT filter said so before; never its retry sign."""
+    decided = virtual_host(tree)["routes"][0]
+
+    marks = {item["header"]["key"]: item["append_action"] for item in decided["response_headers_to_add"]}
+    expected = (names.VERDICT, names.MODEL_HEADER, names.INSTANCE, names.ATTEMPTS)
+    assert dict.fromkeys(expected, "ADD_IF_ABSENT") == marks
+    assert [names.RETRY] == decided["response_headers_to_remove"]
+
+
 def test_without_a_decision_the_files_budgets_hold(text: str) -> None:
     """Attempts and timeouts are those that the service would grant."""
     budgets = "budgets: {max_attempts: 5, per_try_timeout_seconds: 20, request_timeout_seconds: 60}\n"

@@ -99,16 +99,23 @@ def set_headers() -> Callable[[wire.HeaderMutation], dict[str, str]]:
 
 @pytest.fixture
 def attempt_headers() -> Callable[..., wire.ProcessingRequest]:
-    """Request headers of a try at `address`, with the limits header as given."""
+    """Request headers of a try at `address`, with the plan's header as given; None leaves a header out."""
 
     def make(
-        address: str = "10.0.0.1:8000", limits: str | None = "1;overflow=10.0.0.1:8000"
+        address: str = "10.0.0.1:8000",
+        limits: str | None = "1;overflow=10.0.0.1:8000",
+        *,
+        end_of_stream: bool = False,
+        **others: str | None,
     ) -> wire.ProcessingRequest:
         message = wire.ProcessingRequest()
-        headers = message.request_headers.headers.headers
-        headers.add(key=":path", raw_value=b"/v1/chat/completions")
-        if limits is not None:
-            headers.add(key=names.ATTEMPT_LIMITS, raw_value=limits.encode())
+        message.request_headers.end_of_stream = end_of_stream
+        headers = {":path": "/v1/chat/completions", names.ATTEMPT_LIMITS: limits, **others}
+        for key, value in headers.items():
+            if value is not None:
+                message.request_headers.headers.headers.add(
+                    key=key.replace("_", "-"), raw_value=value.encode()
+                )
         if address:
             message.attributes["envoy.filters.http.ext_proc"].update(
                 {names.ATTRIBUTE_UPSTREAM_ADDRESS: address}
@@ -120,12 +127,23 @@ def attempt_headers() -> Callable[..., wire.ProcessingRequest]:
 
 @pytest.fixture
 def response_headers() -> Callable[..., wire.ProcessingRequest]:
-    """Response headers with a status."""
+    """Response headers of a plain JSON answer with a status; headers given as None are left out."""
 
-    def make(status: int = 400, *, end_of_stream: bool = False) -> wire.ProcessingRequest:
+    def make(
+        status: int = 400, *, end_of_stream: bool = False, **changes: str | None
+    ) -> wire.ProcessingRequest:
         message = wire.ProcessingRequest()
         message.response_headers.end_of_stream = end_of_stream
-        message.response_headers.headers.headers.add(key=":status", raw_value=b"%d" % status)
+        headers: dict[str, str | None] = {
+            ":status": str(status),
+            "content_type": "application/json",
+            "content_length": "100",
+        }
+        for key, value in (headers | changes).items():
+            if value is not None:
+                message.response_headers.headers.headers.add(
+                    key=key.replace("_", "-"), raw_value=value.encode()
+                )
         return message
 
     return make

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +11,20 @@ from hypothesis import strategies as st
 from extproc.errors import ProtocolError
 from extproc.protocol import names
 from extproc.protocol.attempt_exchange import AttemptExchange
+from extproc.protocol.events import AnswerReady, Conclusion
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.verify.verdict import Verdict, VerdictKind
 
 Make = Callable[..., wire.ProcessingRequest]
+
+NOW_UNIX_MS = 5_000
+PLAN = (
+    "2;api=chat_completions;retries=2;verify=1;spec=1;start=3500;ability=0.5,1"
+    ";try=10.0.0.1:8000|a|0.6||o;try=10.0.0.2:8000|a|||;try=10.0.0.3:8000|b|0.3|50|"
+)
+REJECTED = Verdict(VerdictKind.REJECTED, "expectation.not-met", "secret detail")
+ACCEPTED = Verdict(VerdictKind.ACCEPTED)
+CHAT = b'{"model":"a","messages":[]}' + b" " * 40
 
 OVERFLOW = b'{"error": {"message": "This model\'s maximum context length is 8 tokens.", "code": 400}}'
 OTHER_ERROR = b'{"error": {"message": "top_p must be in (0, 1], got 2.", "code": 400}}'
@@ -20,15 +32,20 @@ OTHER_ERROR = b'{"error": {"message": "top_p must be in (0, 1], got 2.", "code":
 
 def answer(exchange: AttemptExchange, message: wire.ProcessingRequest) -> wire.ProcessingResponse:
     """Feed one message and return the one answer to it."""
-    exchange.receive(message)
+    exchange.receive(message, NOW_UNIX_MS)
     (response,) = exchange.responses_to_send()
     return response
 
 
 @pytest.fixture
-def watching(attempt_headers: Make) -> AttemptExchange:
+def exchange() -> AttemptExchange:
+    """A fresh exchange that holds back answers of up to 1000 bytes."""
+    return AttemptExchange(max_answer_bytes=1000)
+
+
+@pytest.fixture
+def watching(exchange: AttemptExchange, attempt_headers: Make) -> AttemptExchange:
     """An exchange of a try whose context-length rejection is to be retried."""
-    exchange = AttemptExchange()
     answer(exchange, attempt_headers())
     return exchange
 
@@ -82,6 +99,13 @@ def test_a_rejection_without_a_body_is_passed_on(watching: AttemptExchange, resp
     assert watching.is_done
 
 
+def test_a_rejection_of_unknown_size_is_not_held_back(
+    watching: AttemptExchange, response_headers: Make
+) -> None:
+    """It could outgrow Envoy's buffer."""
+    assert not answer(watching, response_headers(400, content_length=None)).HasField("mode_override")
+
+
 @pytest.mark.parametrize(
     ("address", "limits"),
     [
@@ -89,47 +113,287 @@ def test_a_rejection_without_a_body_is_passed_on(watching: AttemptExchange, resp
         ("10.0.0.1:8000", ""),
         ("10.0.0.1:8000", "1;overflow=10.0.0.2:8000"),
         ("10.0.0.1:8000", "9;overflow=10.0.0.1:8000"),
+        ("10.0.0.9:8000", PLAN),
         ("", "1;overflow=10.0.0.1:8000"),
         ("", "1;overflow="),
     ],
 )
-def test_a_try_without_limits_is_done_at_once(
-    attempt_headers: Make, address: str, limits: str | None
+def test_a_try_without_a_plan_is_done_at_once(
+    exchange: AttemptExchange, attempt_headers: Make, address: str, limits: str | None
 ) -> None:
-    """Its headers go on untouched, and nothing of the answer is asked for."""
-    exchange = AttemptExchange()
-
+    """Its headers go on untouched, nothing of the answer is asked for, and nothing is on record."""
     response = answer(exchange, attempt_headers(address, limits))
 
     assert wire.ProcessingResponse(request_headers=wire.HeadersResponse()) == response
     assert exchange.is_done
+    assert None is exchange.conclusion
 
 
-def test_answers_are_handed_out_once(attempt_headers: Make) -> None:
+@pytest.fixture
+def verified(exchange: AttemptExchange, attempt_headers: Make) -> AttemptExchange:
+    """An exchange of the second try of a verified plan, which needs no other body."""
+    response = answer(
+        exchange,
+        attempt_headers(
+            "10.0.0.2:8000", PLAN, x_envoy_attempt_count="2", x_ttca_decision_id="d", x_ttca_expect="exact:x"
+        ),
+    )
+    assert wire.ProcessingResponse(request_headers=wire.HeadersResponse()) == response
+    return exchange
+
+
+def hold(exchange: AttemptExchange, headers: wire.ProcessingRequest, body: bytes = b"{}") -> AnswerReady:
+    """Feed an answer that is held back; return what waits for its verdict."""
+    held = answer(exchange, headers)
+    assert wire.ProcessingMode.BUFFERED == held.mode_override.response_body_mode
+    message = wire.ProcessingRequest(response_body=wire.HttpBody(body=body, end_of_stream=True))
+    ready = exchange.receive(message, NOW_UNIX_MS)
+    assert ready is not None
+    assert [] == exchange.responses_to_send()
+    return ready
+
+
+def test_an_accepted_answer_is_let_go_with_its_verdict(
+    verified: AttemptExchange, response_headers: Make, set_headers: Callable[..., dict[str, str]]
+) -> None:
+    """The client learns who answered, in how many tries and in what time."""
+    ready = hold(verified, response_headers(200), b'{"a": 1}')
+    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+    (response,) = verified.responses_to_send()
+
+    assert (
+        AnswerReady(
+            request_body=None,
+            expectation="exact:x",
+            status=200,
+            content_type="application/json",
+            body=b'{"a": 1}',
+        )
+        == ready
+    )
+    assert {
+        names.VERDICT: "accepted",
+        names.MODEL_HEADER: "a",
+        names.INSTANCE: "10.0.0.2:8000",
+        names.ATTEMPTS: "2",
+        names.ELAPSED: "1500",
+    } == set_headers(response.response_body.response.header_mutation)
+    assert not response.response_body.response.HasField("body_mutation")
+    assert verified.is_done
+    assert Conclusion(verdict=ACCEPTED, goes_on=False, is_held=True) == verified.conclusion
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_rejected_answer_is_marked_and_maybe_retried(
+    verified: AttemptExchange,
+    response_headers: Make,
+    set_headers: Callable[..., dict[str, str]],
+    goes_on: bool,
+) -> None:
+    """It is marked in both cases, since Envoy may refuse the retry; no detail of it leaves the service."""
+    hold(verified, response_headers(200))
+    verified.conclude(REJECTED, goes_on=goes_on, now_unix_ms=NOW_UNIX_MS)
+    (response,) = verified.responses_to_send()
+
+    headers = set_headers(response.response_body.response.header_mutation)
+    assert ("rejected", "expectation.not-met") == (headers[names.VERDICT], headers[names.VERDICT_REASON])
+    assert goes_on is (names.RETRY in headers)
+    assert b"secret" not in response.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("status", "changes", "reason"),
+    [
+        (200, {"content_type": "text/event-stream; charset=utf-8"}, "skipped.stream"),
+        (200, {"content_type": "TEXT/Event-Stream"}, "skipped.stream"),
+        (200, {"content_type": "text/plain"}, "skipped.not_json"),
+        (200, {"content_type": None}, "skipped.not_json"),
+        (200, {"content_encoding": "gzip"}, "skipped.not_json"),
+        (200, {"content_length": None}, "skipped.unknown_size"),
+        (200, {"content_length": "1001"}, "skipped.too_large"),
+        (200, {"end_of_stream": True}, "skipped.no_body"),
+        (503, {}, "skipped.status_503"),
+        (400, {}, "skipped.status_400"),
+    ],
+)
+def test_what_cannot_be_judged_goes_on_at_its_headers(
+    verified: AttemptExchange,
+    response_headers: Make,
+    set_headers: Callable[..., dict[str, str]],
+    status: int,
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    """Nothing of it is held back, and the client learns why there is no verdict."""
+    response = answer(verified, response_headers(status, **changes))
+
+    headers = set_headers(response.response_headers.response.header_mutation)
+    assert ("unverified", reason) == (headers[names.VERDICT], headers[names.VERDICT_REASON])
+    assert not response.HasField("mode_override")
+    assert verified.is_done
+    assert verified.conclusion is not None
+    assert not verified.conclusion.is_held
+
+
+def test_an_answer_of_the_largest_size_is_judged(verified: AttemptExchange, response_headers: Make) -> None:
+    """The limit itself is allowed, and so is any JSON type."""
+    hold(verified, response_headers(201, content_length="1000", content_type="application/x+json; a=b"))
+
+
+def test_a_body_is_made_for_the_instance(
+    exchange: AttemptExchange, attempt_headers: Make, set_headers: Callable[..., dict[str, str]]
+) -> None:
+    """Another model and a limit, in as many bytes as before; the verdict sees none of it."""
+    wanted = answer(exchange, attempt_headers("10.0.0.3:8000", PLAN))
+    assert wire.ProcessingMode.BUFFERED == wanted.mode_override.request_body_mode
+    assert wire.ProcessingMode.SEND == wanted.mode_override.response_header_mode
+    tailored = answer(exchange, wire.ProcessingRequest(request_body=wire.HttpBody(body=CHAT)))
+
+    common = tailored.request_body.response
+    assert {"model": "b", "messages": [], "max_tokens": 50} == orjson.loads(common.body_mutation.body)
+    assert len(CHAT) == len(common.body_mutation.body)
+    assert {names.CONTENT_LENGTH: str(len(CHAT))} == set_headers(common.header_mutation)
+    assert exchange.is_last
+
+
+def test_a_request_is_read_for_the_verdict_alone(
+    exchange: AttemptExchange, attempt_headers: Make, response_headers: Make
+) -> None:
+    """Then it goes on untouched, and the verifier gets it as it came."""
+    plan = PLAN.replace("spec=1", "body=1")
+    answer(exchange, attempt_headers("10.0.0.1:8000", plan))
+    untouched = answer(exchange, wire.ProcessingRequest(request_body=wire.HttpBody(body=CHAT)))
+    ready = hold(exchange, response_headers(200))
+
+    assert wire.ProcessingResponse(request_body=wire.BodyResponse()) == untouched
+    assert CHAT == ready.request_body
+
+
+def test_a_request_without_a_body_is_not_waited_for(
+    exchange: AttemptExchange, attempt_headers: Make, response_headers: Make
+) -> None:
+    """Nothing would come."""
+    response = answer(exchange, attempt_headers("10.0.0.3:8000", PLAN, end_of_stream=True))
+
+    assert not response.HasField("mode_override")
+    assert hold(exchange, response_headers(200)).request_body is None
+
+
+def test_a_body_without_a_model_fails_the_stream(exchange: AttemptExchange, attempt_headers: Make) -> None:
+    """Envoy's `failure_mode_allow` then sends what it has."""
+    answer(exchange, attempt_headers("10.0.0.3:8000", PLAN))
+
+    with pytest.raises(ValueError, match="no top-level key"):
+        exchange.receive(wire.ProcessingRequest(request_body=wire.HttpBody(body=b"{}")), NOW_UNIX_MS)
+
+
+def test_an_overflow_of_a_whole_plan_is_on_record(
+    exchange: AttemptExchange,
+    attempt_headers: Make,
+    response_headers: Make,
+    response_body: Make,
+    set_headers: Callable[..., dict[str, str]],
+) -> None:
+    """It is retried without a verifier, and marked in case Envoy refuses."""
+    answer(exchange, attempt_headers("10.0.0.1:8000", PLAN))
+    answer(exchange, response_headers(400))
+    headers = set_headers(answer(exchange, response_body(OVERFLOW)).response_body.response.header_mutation)
+
+    assert ("rejected", "1") == (headers[names.VERDICT], headers[names.RETRY])
+    assert exchange.conclusion is not None
+    assert "transport.context_overflow" == exchange.conclusion.verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "expected"),
+    [
+        ("10.0.0.1:8000", "1", False),
+        ("10.0.0.2:8000", "2", False),
+        ("10.0.0.3:8000", "3", True),
+        ("10.0.0.1:8000", "3", True),
+        ("10.0.0.2:8000", None, False),
+        ("10.0.0.2:8000", "many", False),
+    ],
+)
+def test_the_last_try_is_known(
+    exchange: AttemptExchange, attempt_headers: Make, address: str, count: str | None, expected: bool
+) -> None:
+    """By its place in the plan, and by the retries that Envoy may make."""
+    answer(exchange, attempt_headers(address, PLAN, x_envoy_attempt_count=count))
+
+    assert expected is exchange.is_last
+
+
+def test_the_budget_hears_where_the_plan_stands(verified: AttemptExchange, response_headers: Make) -> None:
+    """What failed, what would follow, and how much time has passed."""
+    hold(verified, response_headers(200))
+    context = verified.context("why", NOW_UNIX_MS)
+
+    assert ("d", 2, "why", 1.5) == (
+        context.decision_id, context.number, context.reason, context.elapsed_seconds,
+    )  # fmt: skip
+    assert ["10.0.0.1:8000", "10.0.0.2:8000"] == [attempt.address for attempt in context.failed]
+    assert "10.0.0.3:8000" == context.next_attempt.address
+    assert (0.5, 1.0) == context.plan.ability
+
+
+def test_clocks_may_disagree(
+    verified: AttemptExchange, response_headers: Make, set_headers: Callable[..., dict[str, str]]
+) -> None:
+    """The replica that decided may be ahead; no time is negative."""
+    hold(verified, response_headers(200))
+    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=3000)
+    (response,) = verified.responses_to_send()
+
+    assert "0" == set_headers(response.response_body.response.header_mutation)[names.ELAPSED]
+
+
+def test_time_is_asked_for(verified: AttemptExchange, response_headers: Make) -> None:
+    """Envoy takes it as a message of its own, before the answer proper."""
+    hold(verified, response_headers(200))
+    verified.ask_for_time(2.5)
+    (response,) = verified.responses_to_send()
+
+    assert None is response.WhichOneof("response")
+    assert 2_500 == response.override_message_timeout.ToMilliseconds()
+    assert not verified.is_done
+
+
+def test_a_verdict_is_given_once(verified: AttemptExchange, response_headers: Make) -> None:
+    """A second one has no answer to go with."""
+    hold(verified, response_headers(200))
+    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+
+    with pytest.raises(ProtocolError):
+        verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+
+
+def test_answers_are_handed_out_once(exchange: AttemptExchange, attempt_headers: Make) -> None:
     """A second call returns nothing."""
-    exchange = AttemptExchange()
-    exchange.receive(attempt_headers())
+    exchange.receive(attempt_headers(), NOW_UNIX_MS)
     exchange.responses_to_send()
 
     assert [] == exchange.responses_to_send()
 
 
-def test_a_body_before_its_headers_is_an_error(response_body: Make) -> None:
+def test_a_body_before_its_headers_is_an_error(exchange: AttemptExchange, response_body: Make) -> None:
     """The stream is to be failed, not guessed about."""
     with pytest.raises(ProtocolError):
-        AttemptExchange().receive(response_body(OVERFLOW))
+        exchange.receive(response_body(OVERFLOW), NOW_UNIX_MS)
 
 
 @given(data=st.data())
 def test_any_sequence_is_answered_or_refused(data: st.DataObject, attempt_messages: list[Any]) -> None:
-    """Each message gets at most one answer of its own kind, or a `ProtocolError`; nothing else is raised."""
-    exchange = AttemptExchange()
-    for message in data.draw(st.lists(st.sampled_from(attempt_messages), max_size=6)):
+    """Each message gets at most one answer of its own kind, or an error that fails the stream; nothing else is raised."""
+    exchange = AttemptExchange(max_answer_bytes=1000)
+    for message in data.draw(st.lists(st.sampled_from(attempt_messages), max_size=8)):
         kind = message.WhichOneof("request")
         try:
-            exchange.receive(message)
-        except ProtocolError:
+            ready = exchange.receive(message, NOW_UNIX_MS)
+        except (ProtocolError, ValueError):
             continue
+        if ready is not None:
+            exchange.conclude(REJECTED, goes_on=not exchange.is_last, now_unix_ms=NOW_UNIX_MS)
         responses = exchange.responses_to_send()
         assert len(responses) <= 1
         assert all(kind == response.WhichOneof("response") for response in responses)
@@ -141,9 +405,16 @@ def attempt_messages() -> list[wire.ProcessingRequest]:
     limited = wire.ProcessingRequest()
     limited.request_headers.headers.headers.add(key=names.ATTEMPT_LIMITS, raw_value=b"1;overflow=a:1")
     limited.attributes["envoy.filters.http.ext_proc"].update({names.ATTRIBUTE_UPSTREAM_ADDRESS: "a:1"})
+    planned = wire.ProcessingRequest()
+    planned.request_headers.headers.headers.add(key=names.ATTEMPT_LIMITS, raw_value=PLAN.encode())
+    planned.attributes["envoy.filters.http.ext_proc"].update(
+        {names.ATTRIBUTE_UPSTREAM_ADDRESS: "10.0.0.3:8000"}
+    )
     messages = [
         wire.ProcessingRequest(),
         limited,
+        planned,
+        wire.ProcessingRequest(request_body=wire.HttpBody(body=CHAT)),
         wire.ProcessingRequest(request_headers=wire.HttpHeaders()),
         wire.ProcessingRequest(request_body=wire.HttpBody(body=b"x")),
         wire.ProcessingRequest(request_trailers=wire.HttpTrailers()),
@@ -154,6 +425,12 @@ def attempt_messages() -> list[wire.ProcessingRequest]:
     ]
     for status in (b"200", b"400", b"x"):
         message = wire.ProcessingRequest()
-        message.response_headers.headers.headers.add(key=":status", raw_value=status)
+        add = message.response_headers.headers.headers.add
+        for key, value in (
+            (":status", status),
+            ("content-type", b"application/json"),
+            ("content-length", b"9"),
+        ):
+            add(key=key, raw_value=value)
         messages.append(message)
     return messages

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from extproc.protocol import names
-from extproc.protocol.decode import header_value, request_head, subset_hint, upstream_address
+from extproc.protocol.decode import (
+    ResponseHead,
+    header_value,
+    request_head,
+    response_head,
+    subset_hint,
+    upstream_address,
+)
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
 
@@ -100,3 +107,41 @@ def test_the_upstream_address_is_an_attribute() -> None:
     message.attributes["envoy.filters.http.ext_proc"].update({"upstream.address": "10.0.0.1:8000"})
 
     assert "10.0.0.1:8000" == upstream_address(message)
+
+
+def test_what_clients_ask_for_is_read() -> None:
+    """Expectation, session and deadline, as they were sent."""
+    head = request_head(
+        header_map(
+            ("x-ttca-expect", b"exact:x", ""), ("X-TTCA-Session", b"s", ""), ("x-ttca-deadline-ms", b"7", "")
+        )
+    )
+
+    assert ("exact:x", "s", "7") == (head.expectation, head.session, head.deadline_ms)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((":status", b"200", ""), ResponseHead(status=200)),
+        ((":status", b"x", ""), ResponseHead()),
+        (("content-length", b"12", ""), ResponseHead(content_bytes=12)),
+        (("content-length", b"-1", ""), ResponseHead()),
+        (("content-encoding", b"identity", ""), ResponseHead()),
+        (("content-encoding", b"br", ""), ResponseHead(is_encoded=True)),
+        (
+            ("content-type", b"Application/JSON; charset=utf-8", ""),
+            ResponseHead(media_type="application/json", content_type="Application/JSON; charset=utf-8"),
+        ),
+    ],
+)
+def test_a_response_is_read(headers: tuple[str, bytes, str], expected: ResponseHead) -> None:
+    """What cannot be read counts as absent."""
+    assert expected == response_head(wire.HttpHeaders(headers=header_map(headers)))
+
+
+def test_json_that_can_be_read() -> None:
+    """Any JSON type, unless it is compressed."""
+    assert ResponseHead(media_type="application/problem+json").is_json
+    assert not ResponseHead(media_type="application/json", is_encoded=True).is_json
+    assert not ResponseHead(media_type="application/jsonl").is_json

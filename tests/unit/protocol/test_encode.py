@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from extproc.decide.attempts import CarriedSpec
 from extproc.decide.plan import Plan
 from extproc.errors import (
     BadRequestError,
@@ -16,6 +17,7 @@ from extproc.errors import (
 )
 from extproc.facts.request import RequestFacts
 from extproc.protocol import names
+from extproc.protocol.attempt_plan import decode_attempt_plan
 from extproc.protocol.encode import (
     MAX_CHUNK_BYTES,
     decision_on_body,
@@ -23,6 +25,7 @@ from extproc.protocol.encode import (
     decision_on_duplex,
     decision_on_headers,
     refusal,
+    reply,
 )
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
@@ -174,3 +177,34 @@ def test_a_lone_surrogate_in_a_message_can_be_sent() -> None:
     immediate = refusal(BadRequestError("model '\ud800'", reason="x")).immediate_response
 
     assert "model '\ud800'" == json.loads(immediate.body)["error"]["message"]
+
+
+def test_a_hedged_plan_says_so(
+    make_plan: MakePlan, make_facts: MakeFacts, set_headers: Callable[..., dict[str, str]]
+) -> None:
+    """Envoy races a slow try instead of giving it up."""
+    response = decision_on_headers(make_plan(hedges=True, per_try_timeout_seconds=1.0), make_facts())
+
+    assert "true" == set_headers(response.request_headers.response.header_mutation)[names.HEDGE]
+
+
+def test_a_verified_plan_travels_with_its_spec(
+    make_plan: MakePlan, make_facts: MakeFacts, set_headers: Callable[..., dict[str, str]]
+) -> None:
+    """The ATTEMPT filter of any replica knows what the answer must meet."""
+    plan = make_plan(is_verified=True, route_cluster=names.UNION_CLUSTER)
+    spec = CarriedSpec(text="1;api=chat_completions", needs_request=False)
+    headers = set_headers(
+        decision_on_body(plan, make_facts(), None, spec).request_body.response.header_mutation
+    )
+
+    assert spec.text == decode_attempt_plan(headers[names.ATTEMPT_LIMITS]).spec
+
+
+def test_a_reply_is_a_json_document(set_headers: Callable[..., dict[str, str]]) -> None:
+    """Its details begin with `ttca`, so that Envoy leaves it as it is."""
+    immediate = reply(202, {"known": True}).immediate_response
+
+    assert (202, {"known": True}) == (immediate.status.code, json.loads(immediate.body))
+    assert {"content-type": "application/json"} == set_headers(immediate.headers)
+    assert immediate.details.startswith("ttca")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extproc.decide.plan import Plan
-from extproc.errors import BodyTooLargeError, NoInstanceError, ProtocolError
+from extproc.errors import BadRequestError, BodyTooLargeError, NoInstanceError, ProtocolError
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
 from extproc.protocol.exchange import DecideExchange
@@ -292,6 +292,43 @@ def test_without_a_declared_mode_the_body_is_buffered(
     exchange.receive(request_headers(mode=None))
 
     assert [CONTINUE] == exchange.responses_to_send()
+
+
+def test_what_clients_ask_for_comes_with_the_request(
+    exchange: DecideExchange, request_headers: Make, request_body: Make
+) -> None:
+    """Expectation and session as they are, the deadline in seconds."""
+    wishes = {names.EXPECT: "exact:x", names.SESSION: "s", names.DEADLINE: "1500"}
+    exchange.receive(request_headers(headers=wishes))
+    (event,) = exchange.receive(request_body(b"{}"))
+
+    assert ("exact:x", "s", 1.5) == (event.expectation, event.session, event.deadline_seconds)
+
+
+def test_a_malformed_wish_can_be_refused(
+    exchange: DecideExchange, request_headers: Make, request_body: Make
+) -> None:
+    """The request is complete all the same, so that the client can be told."""
+    exchange.receive(request_headers(headers={names.DEADLINE: "soon"}))
+    with pytest.raises(BadRequestError) as raised:
+        exchange.receive(request_body(b"{}"))
+    exchange.reject(raised.value)
+
+    assert exchange.is_done
+
+
+def test_a_request_can_be_replied_to(
+    exchange: DecideExchange, request_headers: Make, request_body: Make
+) -> None:
+    """Without a plan and without an error."""
+    exchange.receive(request_headers())
+    exchange.receive(request_body(b"{}"))
+    exchange.responses_to_send()
+    exchange.reply(202, {})
+    (response,) = exchange.responses_to_send()
+
+    assert 202 == response.immediate_response.status.code
+    assert exchange.is_done
 
 
 @pytest.mark.parametrize("mode", [Mode.STREAMED, Mode.BUFFERED_PARTIAL, Mode.GRPC])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from extproc.sessions.book import MOST_ATTEMPTS, SessionBook, SessionHistory
+from extproc.sessions.book import MOST_ATTEMPTS, Judged, SessionBook, SessionHistory
 
 
 def enter(book: SessionBook, number: int, *, session: str = "s", model: str = "m", now: float = 0.0) -> None:
@@ -33,7 +33,7 @@ def test_a_praised_answer_has_not_failed() -> None:
     book = SessionBook()
     enter(book, 1, model="small")
 
-    assert ("small", "s-d1") == book.judge("s", attempt=1, is_correct=True, now=0.0)
+    assert Judged("small", None) == book.judge("s", attempt=1, is_correct=True, now=0.0)
     assert () == book.history("s", 1.0).failed_models
 
 
@@ -56,7 +56,7 @@ def test_judging_the_unknown_is_no_error() -> None:
         enter(book, number)
     assert book.judge("s", attempt=0, is_correct=False, now=0.0) is None
     assert book.judge("s", attempt=2, is_correct=False, now=0.0) is None
-    assert ("m", "s-d2") == book.judge("s", attempt=3, is_correct=False, now=0.0)
+    assert Judged("m", None) == book.judge("s", attempt=3, is_correct=False, now=0.0)
     assert book.judge("s", attempt=MOST_ATTEMPTS + 3, is_correct=False, now=0.0) is None
 
 

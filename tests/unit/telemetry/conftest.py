@@ -13,7 +13,8 @@ from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import TextProfile
 from extproc.telemetry.otlp import BatchEnvelope
-from extproc.telemetry.records import DecideRecord, Stage
+from extproc.telemetry.records import AttemptRecord, DecideRecord, Stage
+from extproc.verify.verdict import Verdict, VerdictKind
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 STAGES = ("parse", "estimate", "eligible", "assign", "encode")
@@ -164,3 +165,30 @@ def an_outcome(a_decision_record: Callable[..., DecisionRecord]) -> Callable[...
         e2e_seconds=1.5,
     )
     return lambda **changes: replace(outcome, **changes)
+
+
+@pytest.fixture
+def an_attempt_record() -> Callable[..., AttemptRecord]:
+    """Build the record of a first try that was rejected and retried; keyword arguments change it."""
+    record = AttemptRecord(
+        traceparent=TRACEPARENT,
+        request_id="r-1",
+        decision_id="d-1",
+        api=Api.CHAT_COMPLETIONS,
+        address="10.0.0.1:8000",
+        model="qwen",
+        number=1,
+        chance=0.6,
+        ability=(0.5, 1.0),
+        verdict=Verdict(VerdictKind.REJECTED, "contract.schema", "secret detail", ("transport",)),
+        is_verified=True,
+        is_last=False,
+        goes_on=True,
+        budget="worth-it",
+        has_session=False,
+        completion_tokens=120,
+        elapsed_seconds=0.75,
+        start_unix_ns=1_000_000,
+        end_unix_ns=3_000_000,
+    )
+    return lambda **changes: replace(record, **changes)

@@ -12,6 +12,9 @@ class Recorder:
     def decided(self, record: Any) -> None:
         self.heard.append((self.name, "decided", record))
 
+    def attempted(self, record: Any) -> None:
+        self.heard.append((self.name, "attempted", record))
+
     def finished(self, outcome: Any) -> None:
         self.heard.append((self.name, "finished", outcome))
 
@@ -21,7 +24,12 @@ def test_everybody_is_told_in_order() -> None:
     heard: list[tuple[str, str, object]] = []
     both: Any = Listeners(Recorder(heard, "a"), Recorder(heard, "b"))
     both.decided(1)
-    both.finished(2)
+    both.attempted(2)
+    both.finished(3)
 
-    expected = [("a", "decided", 1), ("b", "decided", 1), ("a", "finished", 2), ("b", "finished", 2)]
+    expected = [
+        (name, kind, record)
+        for record, kind in enumerate(("decided", "attempted", "finished"), start=1)
+        for name in ("a", "b")
+    ]
     assert expected == heard

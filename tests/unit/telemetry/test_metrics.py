@@ -10,7 +10,8 @@ from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
 from extproc.decide.plan import Plan
 from extproc.errors import ModelNotFoundError
 from extproc.telemetry.metrics import InstanceReading, Metrics
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
+from extproc.verify.verdict import Verdict, VerdictKind
 
 
 @pytest.fixture
@@ -155,3 +156,52 @@ def test_every_metric_is_described(metrics: Metrics, an_outcome: Any) -> None:
     assert helps == types
     assert len(helps) == len(set(helps))
     assert page.endswith("\n")
+
+
+def test_verdicts_are_counted(metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]) -> None:
+    """A rejected try counts what it wasted, the accepted one ends the clock."""
+    metrics.attempted(an_attempt_record())
+    metrics.attempted(
+        an_attempt_record(
+            number=2, model="llama", verdict=Verdict(VerdictKind.ACCEPTED), goes_on=False, elapsed_seconds=1.5
+        )
+    )
+
+    found = samples(metrics)
+    assert {
+        'ttca_attempts_total{model="qwen",verdict="rejected",then="retry"}': 1,
+        'ttca_attempts_total{model="llama",verdict="accepted",then="delivery"}': 1,
+        'ttca_rejections_total{model="qwen",reason="contract.schema"}': 1,
+        'ttca_wasted_tokens_total{model="qwen"}': 120,
+        'ttca_time_to_correct_answer_seconds_sum{model="llama"}': 1.5,
+        'ttca_attempts_per_answer_bucket{verdict="accepted",le="1"}': 0,
+        'ttca_attempts_per_answer_bucket{verdict="accepted",le="2"}': 1,
+    }.items() <= found.items()
+    assert not any(name.startswith("ttca_budget_stops_total") for name in found)
+
+
+def test_stops_are_counted_by_their_cause(
+    metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """A rejected answer is delivered when no attempt is left, or when the next is not worth it."""
+    metrics.attempted(an_attempt_record(goes_on=False, is_last=True, budget=""))
+    metrics.attempted(an_attempt_record(goes_on=False, budget="not-worth-it: 0.3 s against 2 s"))
+
+    assert {
+        'ttca_budget_stops_total{reason="last"}': 1,
+        'ttca_budget_stops_total{reason="not-worth-it"}': 1,
+    }.items() <= samples(metrics).items()
+
+
+def test_unknown_figures_are_not_zero(
+    metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """Without a start there is no TTCA, without usage no waste, without verification no count."""
+    accepted = Verdict(VerdictKind.ACCEPTED)
+    metrics.attempted(an_attempt_record(verdict=accepted, goes_on=False, elapsed_seconds=None))
+    metrics.attempted(an_attempt_record(completion_tokens=None))
+    metrics.attempted(an_attempt_record(model="other", is_verified=False))
+
+    found = samples(metrics)
+    assert not any(name.startswith(("ttca_time_to_correct", "ttca_wasted")) for name in found)
+    assert not any('"other"' in name for name in found)

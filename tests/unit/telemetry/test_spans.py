@@ -9,8 +9,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
 from extproc.errors import BadRequestError
 from extproc.facts.request import Api, RequestFacts
-from extproc.telemetry.records import DecideRecord
+from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.telemetry.spans import SpanListener, prompt_estimate_error
+from extproc.verify.verdict import Verdict, VerdictKind
 
 TRACE_ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
 PARENT_ID = bytes.fromhex("00f067aa0ba902b7")
@@ -214,3 +215,45 @@ def test_estimate_error_is_signed_and_relative(
     outcome = an_outcome(decision=a_decision_record(prompt_tokens=expected_tokens), usage=usage)
 
     assert error == prompt_estimate_error(outcome)
+
+
+def test_a_try_has_a_span_with_its_verdict(
+    listener: SpanListener, sink: Any, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """It continues Envoy's call and says who answered, what was thought of it and what follows."""
+    listener.attempted(an_attempt_record())
+
+    [span] = sink.spans
+    assert ("ttca.attempt", TRACE_ID, PARENT_ID) == (span.name, span.trace_id, span.parent_span_id)
+    assert (1_000_000, 3_000_000) == (span.start_time_unix_nano, span.end_time_unix_nano)
+    assert {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.response.model": "qwen",
+        "gen_ai.usage.output_tokens": 120,
+        "ttca.attempt.chance": 0.6,
+        "ttca.attempt.checks": ["transport"],
+        "ttca.attempt.number": 1,
+        "ttca.attempt.verdict": "rejected",
+        "ttca.attempt.verdict_reason": "contract.schema",
+        "ttca.decision_id": "d-1",
+        "ttca.elapsed_seconds": 0.75,
+        "ttca.instance": "10.0.0.1:8000",
+        "ttca.request_id": "r-1",
+    } == sink.attributes(0)
+    [event] = span.events
+    assert ("ttca.budget", 3_000_000) == (event.name, event.time_unix_nano)
+    told = {item.key: item.value for item in event.attributes}
+    assert told["ttca.budget.goes_on"].bool_value
+    assert "worth-it" == told["ttca.budget.reason"].string_value
+    assert b"secret" not in span.SerializeToString()
+
+
+def test_only_a_rejection_has_a_word_of_the_budget(
+    listener: SpanListener, sink: Any, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """An accepted answer ends the plan without asking; unsampled tries have no span at all."""
+    listener.attempted(an_attempt_record(verdict=Verdict(VerdictKind.ACCEPTED), goes_on=False))
+    listener.attempted(an_attempt_record(traceparent=""))
+
+    [span] = sink.spans
+    assert 0 == len(span.events)

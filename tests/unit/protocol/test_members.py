@@ -9,7 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extproc.protocol.model_field import with_model
+from extproc.protocol.members import fitted, with_member, with_member_added
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """The body with another model."""
+    return with_member(body, "model", orjson.dumps(model))
 
 
 @pytest.mark.parametrize(
@@ -148,3 +153,40 @@ def test_any_object_keeps_everything_but_its_model(
     ]
     assert ("{" + ",".join(pieces) + "}").encode() == result
     assert {**json.loads(body), "model": model} == json.loads(result)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"max_tokens":4096,"a":{"max_tokens":1}}', b'{"max_tokens":7,"a":{"max_tokens":1}}'),
+        (b'{"max_tokens_":1,"max_tokens" : 4e3 }', b'{"max_tokens_":1,"max_tokens" : 7 }'),
+        (b'{"max\\u005Ftokens":"9","max_tokens":null}', b'{"max\\u005Ftokens":7,"max_tokens":7}'),
+    ],
+)
+def test_other_members_are_replaced_alike(body: bytes, expected: bytes) -> None:
+    """The key's name is matched whole, as it stands or with escapes."""
+    assert expected == with_member(body, "max_tokens", b"7")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-32"])
+def test_a_member_is_added_at_the_end(encoding: str) -> None:
+    """Readers take the last of several members of one name."""
+    body = '{"a":"}","n":1} \n'.encode(encoding)
+
+    assert {"a": "}", "n": 2} == json.loads(with_member_added(body, "n", b"2"))
+
+
+@pytest.mark.parametrize(
+    ("body", "length", "expected"),
+    [
+        (b"{}", 4, b"{}  "),
+        (b"{}  ", 3, b"{} "),
+        (b"{}  ", 1, b"{}"),
+        (b"{}", 2, b"{}"),
+        (b"{}\n", 5, b"{}\n  "),
+        ("{}".encode("utf-16-be"), 9, "{}".encode("utf-16-be")),
+    ],
+)
+def test_spaces_make_a_body_fit(body: bytes, length: int, expected: bytes) -> None:
+    """Spaces at the end come and go; nothing else does."""
+    assert expected == fitted(body, length)

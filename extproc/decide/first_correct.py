@@ -1,0 +1,158 @@
+"""The planners that weigh quality: the sequence that promises most, and the published rules it is held against.
+
+All of them name rows of the fleet table in the order of their attempts; `planner` makes a plan of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extproc.decide.sequence import Step, best_sequence
+from extproc.estimate.predictions import Predictions
+from extproc.fleet.snapshot import FleetSnapshot, Floats
+from extproc.sessions.book import SessionHistory
+
+SUSPECT_PRICE_SECONDS = 1e6
+"""Added to the price of an instance that failed lately: the last resort."""
+
+SOFT_PENALTY = 10.0
+"""LAAR's factor on the cost of a model that has failed on this request; its paper names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What the operator weighs, all in seconds.
+
+    Attributes:
+        worth_seconds: What a correct answer is worth.
+        congestion_weight: Weight of the delay caused to others.
+        seconds_per_usd: What a dollar is worth.
+    """
+
+    worth_seconds: float
+    congestion_weight: float
+    seconds_per_usd: float
+
+
+DEFAULT_OBJECTIVE = Objective(worth_seconds=60.0, congestion_weight=1.0, seconds_per_usd=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Attempts in order.
+
+    Attributes:
+        positions: Positions into `Predictions.rows`; at least one, none twice.
+        steps: What was expected of the first of them; the rest are stand-ins when an instance fails.
+        reason: The rule, in a word or two.
+    """
+
+    positions: tuple[int, ...]
+    steps: tuple[Step, ...]
+    reason: str
+
+
+def price_seconds(predictions: Predictions, snapshot: FleetSnapshot, objective: Objective) -> Floats:
+    """Price of one attempt on each candidate: own time, the delay caused to others, and money."""
+    latency = predictions.latency
+    result: Floats = (
+        latency.total_seconds
+        + objective.congestion_weight * latency.caused_seconds
+        + objective.seconds_per_usd * predictions.usd
+        + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
+    )
+    return result
+
+
+def rank_first_correct(
+    predictions: Predictions,
+    snapshot: FleetSnapshot,
+    objective: Objective,
+    *,
+    max_attempts: int,
+    deadline_seconds: float | None,
+) -> Ranking:
+    """The sequence of models with the largest utility, each on its cheapest instance, then stand-ins of the first model.
+
+    Args:
+        predictions: Figures by candidate.
+        snapshot: The fleet's load.
+        objective: What is weighed.
+        max_attempts: Longest sequence; 1 when nobody verifies the answer.
+        deadline_seconds: When an answer stops being useful; None for never.
+    """
+    price = price_seconds(predictions, snapshot, objective)
+    best, others = _cheapest_by_model(predictions, price)
+    steps = best_sequence(
+        predictions.chances[predictions.model[best]],
+        predictions.weights,
+        price[best],
+        worth_seconds=objective.worth_seconds,
+        max_attempts=max_attempts,
+        latency_seconds=predictions.latency.total_seconds[best],
+        deadline_seconds=deadline_seconds,
+    )
+    chosen = [int(best[step.candidate]) for step in steps]
+    stand_ins = [p for p in others if predictions.model[p] == predictions.model[chosen[0]]]
+    return Ranking(positions=(*chosen, *stand_ins), steps=steps, reason="utility")
+
+
+def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: float) -> Ranking:
+    """LAAR (arXiv 2604.15732): the least latency over chance, models that have failed on this request penalised.
+
+    Args:
+        predictions: Figures by candidate, chances not conditioned on failures.
+        snapshot: The fleet's load.
+        penalty: Factor on the cost of a failed model; infinite excludes it while another one is left.
+    """
+    has_failed = np.isin(np.array(predictions.names)[predictions.model], predictions.failed)
+    factor = penalty if np.isfinite(penalty) or has_failed.all() else 1e9
+    cost = predictions.latency.total_seconds / np.maximum(predictions.chance, 1e-6)
+    cost = (
+        np.where(has_failed, cost * min(factor, 1e9), cost)
+        + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
+    )
+    return _same_model_first(predictions, np.argsort(cost, kind="stable").tolist(), "laar")
+
+
+def rank_load_aware(predictions: Predictions, snapshot: FleetSnapshot) -> Ranking:
+    """The least predicted latency, whatever the model."""
+    return _same_model_first(predictions, _by_latency(predictions, snapshot), "load_aware")
+
+
+def rank_session_affinity(
+    predictions: Predictions, snapshot: FleetSnapshot, history: SessionHistory | None
+) -> Ranking:
+    """Whoever gave the session's last answer; the least latency for a session's first request."""
+    order = _by_latency(predictions, snapshot)
+    last = snapshot.table.row_by_address.get(history.last_address or "") if history else None
+    if last is not None and not snapshot.suspect[last]:
+        order.sort(key=lambda position: predictions.rows[position] != last)
+    return _same_model_first(predictions, order, "session_affinity")
+
+
+def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> list[int]:
+    cost = predictions.latency.total_seconds + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
+    order: list[int] = np.argsort(cost, kind="stable").tolist()
+    return order
+
+
+def _cheapest_by_model(predictions: Predictions, price: Floats) -> tuple[np.ndarray, list[int]]:
+    """Positions of each model's cheapest candidate, and all other positions from cheap to dear."""
+    order = np.argsort(price, kind="stable")
+    _, first = np.unique(predictions.model[order], return_index=True)
+    best = order[np.sort(first)]
+    return best, [int(p) for p in order if p not in best]
+
+
+def _same_model_first(predictions: Predictions, order: list[int], reason: str) -> Ranking:
+    """One attempt; stand-ins serve the same model, since the body names one."""
+    model = predictions.model[order[0]]
+    chance = float(predictions.chance[order[0]])
+    return Ranking(
+        positions=tuple(p for p in order if predictions.model[p] == model),
+        steps=(Step(candidate=order[0], chance=chance, gain_seconds=0.0),),
+        reason=reason,
+    )

@@ -1,0 +1,176 @@
+"""Plans by policies that weigh quality: candidates get their figures, a rule ranks them, and the ranking becomes a plan."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+
+from extproc.decide.attempts import AttemptContext
+from extproc.decide.eligible import Candidates
+from extproc.decide.first_correct import (
+    Ranking,
+    rank_first_correct,
+    rank_laar,
+    rank_load_aware,
+    rank_session_affinity,
+)
+from extproc.decide.order import Policy
+from extproc.decide.plan import Plan, TokenBudget
+from extproc.decide.planner import PlanPolicy, plan_ranked
+from extproc.decide.pools import PoolChoice, choose_pool
+from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.latency_records import LoadAtDecision
+from extproc.estimate.predictions import Predictions
+from extproc.facts.request import RequestFacts
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
+from extproc.sessions.book import SessionHistory
+
+MOST_LOADS = 200_000
+"""Decisions whose load is remembered until their outcome comes; the oldest are forgotten first."""
+
+
+class QualityPlanner:
+    """Plans requests, and remembers the load they met until their outcome teaches the latency estimate."""
+
+    def __init__(self, estimators: Estimators, table: FleetTable) -> None:
+        self._estimators = estimators
+        self._forecaster = Forecaster(estimators, table)
+        self._loads: OrderedDict[str, LoadAtDecision] = OrderedDict()
+
+    def plan(
+        self,
+        facts: RequestFacts,
+        budget: TokenBudget,
+        candidates: Candidates,
+        *,
+        snapshot: FleetSnapshot,
+        policy: PlanPolicy,
+        history: SessionHistory | None,
+        decision_id: str,
+        now: float,
+        unix_ms: int,
+    ) -> Plan:
+        """Plan a request whose token budget is known.
+
+        Raises:
+            BadRequestError: The budget exceeds every candidate's limit.
+        """
+        pool = choose_pool(budget, candidates.rows, snapshot)
+        elapsed = max(0.0, now - history.started_at) if history else 0.0
+        deadline = facts.deadline_seconds or policy.deadline_seconds
+        left = max(0.001, deadline - elapsed) if deadline is not None else None
+        rows = _without_repeats(_rows(pool, snapshot), facts, history, snapshot)
+        predictions = self._forecaster.forecast(
+            facts,
+            rows,
+            snapshot,
+            prompt_tokens=budget.prompt_tokens,
+            history=history,
+            is_conditional=policy.policy is Policy.FIRST_CORRECT,
+        )
+        is_verified = policy.verifies(facts)
+        ranking = _rank(
+            predictions,
+            snapshot,
+            policy,
+            history=history,
+            max_attempts=policy.max_attempts if is_verified else 1,
+            deadline_seconds=left,
+        )
+        plan = plan_ranked(
+            facts,
+            budget,
+            pool,
+            ranking,
+            predictions=predictions,
+            candidates=candidates,
+            snapshot=snapshot,
+            policy=policy,
+            decision_id=decision_id,
+            is_verified=is_verified,
+            deadline_seconds=left,
+        )
+        self._remember(decision_id, predictions.latency.load(ranking.positions[0]))
+        return replace(plan, started_unix_ms=unix_ms - round(elapsed * 1000))
+
+    def goes_on(
+        self, context: AttemptContext, snapshot: FleetSnapshot, policy: PlanPolicy
+    ) -> tuple[bool, str]:
+        """Say whether the next attempt of a plan is worth it at the present load."""
+        plan, following = context.plan, context.next_attempt
+        if following.chance is None:
+            return False, "no_further_model"
+        row = snapshot.table.row_by_address.get(following.address)
+        if row is None:
+            return False, "instance_gone"
+        latency = self._estimators.latency.predict(
+            snapshot,
+            np.array([row]),
+            prompt_tokens=float(plan.prompt_tokens or 0),
+            output_tokens=float(plan.output_tokens or 1),
+            sequences=1,
+        )
+        own = float(latency.total_seconds[0])
+        if plan.deadline_seconds is not None and context.elapsed_seconds + own > plan.deadline_seconds:
+            return False, "deadline"
+        objective = policy.objective
+        price = own + objective.congestion_weight * float(latency.caused_seconds[0])
+        if objective.worth_seconds * following.chance <= price:
+            return False, "not_worth_it"
+        return True, "worth_it"
+
+    def forget(self, decision_id: str) -> LoadAtDecision | None:
+        """Hand out the load that a decision met, once."""
+        return self._loads.pop(decision_id, None)
+
+    def _remember(self, decision_id: str, load: LoadAtDecision) -> None:
+        self._loads[decision_id] = load
+        if len(self._loads) > MOST_LOADS:
+            self._loads.popitem(last=False)
+
+
+def _rows(pool: PoolChoice, snapshot: FleetSnapshot) -> Ints:
+    """The pool's candidates, and those of other pools whose model the pool lacks."""
+    model_index = snapshot.table.model_index
+    missing = pool.others[~np.isin(model_index[pool.others], model_index[pool.rows])]
+    return np.concatenate((pool.rows, missing)) if len(missing) else pool.rows
+
+
+def _without_repeats(
+    rows: Ints, facts: RequestFacts, history: SessionHistory | None, snapshot: FleetSnapshot
+) -> Ints:
+    """Leave out models that would repeat their wrong answer, unless nobody else is left."""
+    if history is None or not facts.is_deterministic or not history.failed_models:
+        return rows
+    table = snapshot.table
+    failed = [table.models.index(name) for name in history.failed_models if name in table.models]
+    fresh = rows[~np.isin(table.model_index[rows], failed)]
+    return fresh if len(fresh) else rows
+
+
+def _rank(
+    predictions: Predictions,
+    snapshot: FleetSnapshot,
+    policy: PlanPolicy,
+    *,
+    history: SessionHistory | None,
+    max_attempts: int,
+    deadline_seconds: float | None,
+) -> Ranking:
+    match policy.policy:
+        case Policy.LAAR:
+            return rank_laar(predictions, snapshot, penalty=policy.laar_penalty)
+        case Policy.LOAD_AWARE:
+            return rank_load_aware(predictions, snapshot)
+        case Policy.SESSION_AFFINITY:
+            return rank_session_affinity(predictions, snapshot, history)
+        case _:
+            return rank_first_correct(
+                predictions,
+                snapshot,
+                policy.objective,
+                max_attempts=max_attempts,
+                deadline_seconds=deadline_seconds,
+            )

@@ -1,0 +1,112 @@
+"""Asks all estimators about one request at once: chances, latencies and prices of every candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from extproc.estimate.cost import PriceTable
+from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.coupling import NODES, Floats, weights_after
+from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.estimate.quality.features import describe
+from extproc.facts.request import RequestFacts
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
+from extproc.sessions.book import SessionHistory
+
+UPPER_QUANTILE = 0.95
+"""Share of tries that a per-try timeout lets come to their end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimators:
+    """What is known about the fleet's models and instances; all of it learns."""
+
+    quality: QualityEstimator
+    latency: LatencyEstimator
+    outputs: OutputLengthEstimator
+
+
+class Forecaster:
+    """Makes the figures that quality-weighing planners need."""
+
+    def __init__(self, estimators: Estimators, table: FleetTable) -> None:
+        self._estimators = estimators
+        self._table = table
+        self._prices = PriceTable.of(table)
+
+    def forecast(
+        self,
+        facts: RequestFacts,
+        rows: Ints,
+        snapshot: FleetSnapshot,
+        *,
+        prompt_tokens: int,
+        history: SessionHistory | None,
+        is_conditional: bool,
+    ) -> Predictions:
+        """Predict a request on each of `rows`.
+
+        Args:
+            facts: The request.
+            rows: Candidates, rows of the snapshot's table, shape (k,), at least one.
+            snapshot: The fleet's load.
+            prompt_tokens: Expected prompt tokens of all sequences.
+            history: What is known of the request's session.
+            is_conditional: True to condition the chances on the session's failures.
+        """
+        table = snapshot.table
+        if table is not self._table:
+            self._table, self._prices = table, PriceTable.of(table)
+        present, model = np.unique(table.model_index[rows], return_inverse=True)
+        names = tuple(table.models[index] for index in present)
+        failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
+        weights, chances = self._chances(facts, names, failed if is_conditional else ())
+        by_model = np.array([self._output_tokens(facts, name) for name in names], dtype=np.float64)
+        output_tokens = by_model[model]
+        mean = float(weights @ NODES)
+        return Predictions(
+            rows=rows,
+            model=model,
+            chances=chances,
+            weights=weights,
+            names=names,
+            failed=failed,
+            latency=self._estimators.latency.predict(
+                snapshot,
+                rows,
+                prompt_tokens=float(prompt_tokens),
+                output_tokens=output_tokens,
+                sequences=facts.choices,
+                quantile=UPPER_QUANTILE,
+            ),
+            usd=self._prices.attempt_usd(
+                rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=facts.choices
+            ),
+            ability=(mean, float(np.sqrt(max(0.0, float(weights @ NODES**2) - mean**2)))),
+        )
+
+    def _chances(
+        self, facts: RequestFacts, names: tuple[str, ...], failed: tuple[str, ...]
+    ) -> tuple[Floats, Floats]:
+        """Node weights after the failures, and each model's chances; a model that failed keeps a small share."""
+        features = describe(
+            text=facts.text, grams=b"", messages=facts.messages, tools=facts.tools, images=facts.images
+        )
+        quality = self._estimators.quality
+        weights, table = quality.node_table(features, (*names, *failed))
+        if not failed:
+            return weights, table
+        weights = weights_after(table, range(len(names), len(table)))
+        table = table[: len(names)].copy()
+        repeated = [position for position, name in enumerate(names) if name in failed]
+        table[repeated] *= quality.model.repeat_share
+        return weights, table
+
+    def _output_tokens(self, facts: RequestFacts, model: str) -> int:
+        """Median output length, within the client's limit."""
+        median = self._estimators.outputs.predict(model, facts.text, 0.5)
+        return median if facts.max_output_tokens is None else min(median, facts.max_output_tokens)

@@ -1,0 +1,41 @@
+"""What the estimators say of one request on each candidate, handed to the planners that weigh quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extproc.estimate.latency_records import LatencyPrediction
+from extproc.fleet.snapshot import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """Figures by candidate; position i of every array is `rows[i]`.
+
+    Attributes:
+        rows: Candidates, rows of the fleet table, shape (k,).
+        model: Index of the candidate's model in `chances`, shape (k,).
+        chances: P(correct) of each model at each node of the latent difficulty, shape (models, nodes).
+        weights: Weights of the nodes given what failed before in the session, shape (nodes,), summing to 1.
+        names: Models in the order of `chances`.
+        failed: Models that failed before in the session.
+        latency: Latencies by candidate.
+        usd: Price of one attempt in dollars, shape (k,).
+        ability: Mean and standard deviation of the nodes under `weights`.
+    """
+
+    rows: Ints
+    model: Ints
+    chances: Floats
+    weights: Floats
+    names: tuple[str, ...]
+    failed: tuple[str, ...]
+    latency: LatencyPrediction
+    usd: Floats
+    ability: tuple[float, float]
+
+    @property
+    def chance(self) -> Floats:
+        """P(correct) of each candidate as the next attempt, shape (k,)."""
+        result: Floats = (self.chances @ self.weights)[self.model]
+        return result

@@ -1,0 +1,160 @@
+"""The compact header by which DECIDE tells the ATTEMPT filter of its plan, whichever replica serves it.
+
+A version, then `key=value` fields, separated by `;`:
+
+    1;overflow=10.0.0.1:8000,10.0.0.2:8000
+    2;api=chat_completions;verify=1;start=1790000000000;try=10.0.0.1:8000|qwen|0.6|512|o;try=10.0.0.3:8000|llama|0.4||
+
+Version 1 says only whose context-length rejection is retried. Version 2 has a `try` per attempt (address, model, chance,
+output limit, flags) and what judging its answer takes. A reader skips fields that it does not know and treats a text
+that it cannot read as the absence of a plan, so that replicas of two versions can serve one request.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
+from extproc.decide.plan import Attempt, Plan
+from extproc.facts.request import Api, RequestFacts
+from extproc.protocol import names
+
+_OVERFLOW_ONLY = "1"
+_WHOLE_PLAN = "2"
+_OVERFLOW_FLAG = "o"
+_PLAIN_CHARACTERS = "/:@+,~"
+"""Besides letters, digits and `_.-`: what a model's name keeps, since it separates nothing in this header."""
+
+_LONGEST_SPEC = 2048
+
+
+def encode_attempt_plan(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> str:
+    """Return the header's text; empty when the ATTEMPT filter has nothing to do for this plan.
+
+    `spec` is what answers of a verified plan must meet; without it they are verified with the request's body at hand.
+    """
+    if plan.is_verified or _is_tailored(plan):
+        return ";".join((_WHOLE_PLAN, *_fields(plan, facts, spec)))
+    if plan.overflow_addresses:
+        return f"{_OVERFLOW_ONLY};overflow={','.join(plan.overflow_addresses)}"
+    return ""
+
+
+def decode_attempt_plan(text: str) -> CarriedPlan:
+    """Return the plan; `NO_PLAN` for a text that is empty, malformed or of another version."""
+    version, _, rest = text.partition(";")
+    fields = [(key, value) for key, _, value in (field.partition("=") for field in rest.split(";"))]
+    try:
+        if version == _OVERFLOW_ONLY:
+            return _read_overflow(dict(fields).get("overflow", ""))
+        if version == _WHOLE_PLAN:
+            return _read_plan(dict(fields), [value for key, value in fields if key == "try"])
+    except ValueError:
+        return NO_PLAN
+    return NO_PLAN
+
+
+def _is_tailored(plan: Plan) -> bool:
+    """Tell whether some attempt needs a body of its own; a plan in one plain cluster never does."""
+    if plan.budget is None or plan.route_cluster != names.UNION_CLUSTER:
+        return False
+    model = plan.attempts[0].model
+    return any(attempt.model != model or attempt.max_tokens is not None for attempt in plan.attempts)
+
+
+def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterator[str]:
+    yield f"api={facts.api}"
+    yield f"retries={plan.max_retries}"
+    if plan.is_verified:
+        yield "verify=1"
+        # What a client demands can be larger than a header may be; the request's body is there instead.
+        if spec is None or spec.needs_request or len(spec.text) > _LONGEST_SPEC:
+            yield "body=1"
+        else:
+            yield f"spec={quote(spec.text, safe=_PLAIN_CHARACTERS)}"
+    if facts.session:
+        yield "session=1"
+    if plan.started_unix_ms:
+        yield f"start={plan.started_unix_ms}"
+    deadline = min(plan.timeout_seconds, facts.deadline_seconds or math.inf)
+    yield f"deadline={deadline:.3f}"
+    if plan.ability is not None:
+        yield f"ability={plan.ability[0]:.4g},{plan.ability[1]:.4g}"
+    if plan.budget is not None:
+        yield f"tokens={plan.budget.prompt_tokens},{plan.budget.output_tokens}"
+    for attempt in plan.attempts:
+        yield _write_try(attempt, attempt.address in plan.overflow_addresses)
+
+
+def _write_try(attempt: Attempt, retries_overflow: bool) -> str:
+    chance = "" if attempt.chance is None else f"{attempt.chance:.4g}"
+    limit = "" if attempt.max_tokens is None else str(attempt.max_tokens)
+    flags = _OVERFLOW_FLAG if retries_overflow else ""
+    return f"try={attempt.address}|{quote(attempt.model, safe=_PLAIN_CHARACTERS)}|{chance}|{limit}|{flags}"
+
+
+def _read_overflow(addresses: str) -> CarriedPlan:
+    attempts = tuple(
+        CarriedAttempt(address=address.strip(), retries_overflow=True)
+        for address in addresses.split(",")
+        if address.strip()
+    )
+    # Their last one has a successor too: the plan's last attempt is never on this list.
+    return CarriedPlan(attempts=attempts, max_retries=len(attempts)) if attempts else NO_PLAN
+
+
+def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
+    """Build the plan.
+
+    Raises:
+        ValueError: A field is malformed, or there is no attempt.
+    """
+    attempts = tuple(map(_read_try, tries))
+    if not attempts:
+        raise ValueError("no attempt")
+    tokens = _read_pair(fields.get("tokens"))
+    deadline = fields.get("deadline")
+    return CarriedPlan(
+        attempts=attempts,
+        max_retries=int(fields.get("retries", len(attempts) - 1)),
+        is_verified=fields.get("verify") == "1",
+        needs_request=fields.get("body") == "1",
+        spec=unquote(fields.get("spec", "")),
+        is_marked=True,
+        api=Api(fields.get("api", Api.OTHER)),
+        has_session=fields.get("session") == "1",
+        started_unix_ms=int(fields.get("start", 0)),
+        deadline_seconds=_read_number(deadline) if deadline else None,
+        ability=_read_pair(fields.get("ability")),
+        prompt_tokens=int(tokens[0]) if tokens else None,
+        output_tokens=int(tokens[1]) if tokens else None,
+    )
+
+
+def _read_try(text: str) -> CarriedAttempt:
+    address, model, chance, limit, flags, *_ = text.split("|")
+    if not address:
+        raise ValueError("an attempt without an address")
+    return CarriedAttempt(
+        address=address,
+        model=unquote(model),
+        chance=_read_number(chance) if chance else None,
+        max_tokens=int(limit) if limit else None,
+        retries_overflow=_OVERFLOW_FLAG in flags,
+    )
+
+
+def _read_pair(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    first, second = text.split(",")
+    return _read_number(first), _read_number(second)
+
+
+def _read_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number

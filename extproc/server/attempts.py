@@ -1,0 +1,169 @@
+"""Serves the streams of the ATTEMPT filter: each answer gets its verdict, and a rejected one the next attempt it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-stubs lacks EOF
+
+from extproc.decide.attempts import AttemptContext, CarriedPlan
+from extproc.protocol.attempt_exchange import AttemptExchange
+from extproc.protocol.events import AnswerReady
+from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.server.verification import Checked
+from extproc.telemetry.records import AttemptRecord, Listener
+from extproc.verify.judge import JudgeCall
+from extproc.verify.verdict import Verdict, VerdictKind
+
+GoOn: TypeAlias = Callable[[AttemptContext], tuple[bool, str]]
+"""Says whether the plan's next attempt is worth it, and why, in a few words."""
+
+AskJudge: TypeAlias = Callable[[JudgeCall], Awaitable[tuple[int | None, bytes]]]
+"""Makes a judge's call and returns status and body; None and nothing when no reply came in time. Must not raise."""
+
+_JUDGE_MARGIN_SECONDS = 1.0
+
+_Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
+
+
+MAX_ANSWER_BYTES = 1 << 20
+"""Largest answer that is judged unless told otherwise."""
+
+
+def go_on_while_planned(_context: AttemptContext) -> tuple[bool, str]:
+    """Make every attempt that the plan holds."""
+    return True, "planned"
+
+
+def learn_nothing(_record: AttemptRecord) -> None:
+    """Take no note of a verdict."""
+
+
+class Verifier(Protocol):
+    """Says whether an answer is what was asked for."""
+
+    def verify(self, plan: CarriedPlan, answer: AnswerReady) -> Checked:
+        """Check an answer without waiting for anybody."""
+
+    def judged(self, checked: Checked, status: int | None, reply: bytes) -> Verdict:
+        """Add the external judge's reply."""
+
+
+@dataclass(slots=True)
+class _Try:
+    """One ATTEMPT stream so far."""
+
+    traceparent: str
+    start_unix_ns: int
+    budget: str = ""
+    completion_tokens: int | None = None
+
+
+class AttemptServer:
+    """Judges the answers of verified plans.
+
+    Args:
+        listener: Told of each finished try.
+        clock_ns: Nanoseconds since the epoch.
+        verifier: Checks answers; None leaves all of them unverified.
+        go_on: Asked after a rejection that is not the last attempt's.
+        ask_judge: Asks the external judge; None leaves the word to the verifier.
+        on_verdict: Told of each finished try, after the listener.
+        max_answer_bytes: Largest answer that is held back for a verdict; see `AttemptExchange`.
+    """
+
+    def __init__(
+        self,
+        *,
+        listener: Listener,
+        clock_ns: Callable[[], int],
+        verifier: Verifier | None = None,
+        go_on: GoOn = go_on_while_planned,
+        ask_judge: AskJudge | None = None,
+        on_verdict: Callable[[AttemptRecord], None] = learn_nothing,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._verifier = verifier
+        self._go_on = go_on
+        self._ask_judge = ask_judge
+        self._on_verdict = on_verdict
+        self._listener = listener
+        self._clock_ns = clock_ns
+        self._max_answer_bytes = max_answer_bytes
+
+    async def serve(self, context: _Context, traceparent: str) -> None:
+        """Serve one stream.
+
+        Raises:
+            ProtocolError: Envoy sent what it may not; the stream is to be failed.
+        """
+        exchange = AttemptExchange(max_answer_bytes=self._max_answer_bytes)
+        attempt = _Try(traceparent, self._clock_ns())
+        try:
+            while not exchange.is_done and (message := await context.read()) is not EOF:
+                answer = exchange.receive(message, self._now_unix_ms())
+                if answer is not None:
+                    await self._judge(context, exchange, answer, attempt)
+                await _send(context, exchange)
+        finally:
+            if exchange.conclusion is not None:
+                self._tell(exchange, attempt)
+
+    async def _judge(
+        self, context: _Context, exchange: AttemptExchange, answer: AnswerReady, attempt: _Try
+    ) -> None:
+        verdict = Verdict(VerdictKind.UNVERIFIED, "skipped.no_verifier")
+        if self._verifier is not None:
+            checked = self._verifier.verify(exchange.plan, answer)
+            attempt.completion_tokens = checked.completion_tokens
+            verdict = checked.verdict
+            if checked.judge_call is not None and self._ask_judge is not None:
+                exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
+                await _send(context, exchange)
+                verdict = self._verifier.judged(checked, *await self._ask_judge(checked.judge_call))
+        goes_on = False
+        now_unix_ms = self._now_unix_ms()
+        if verdict.kind is VerdictKind.REJECTED and not exchange.is_last:
+            goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
+        exchange.conclude(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
+
+    def _tell(self, exchange: AttemptExchange, attempt: _Try) -> None:
+        conclusion, plan, end_unix_ns = exchange.conclusion, exchange.plan, self._clock_ns()
+        if conclusion is None:
+            return
+        started_unix_ms = plan.started_unix_ms
+        record = AttemptRecord(
+            traceparent=attempt.traceparent,
+            request_id=exchange.request_id,
+            decision_id=exchange.decision_id,
+            api=plan.api,
+            address=exchange.attempt.address,
+            model=exchange.attempt.model,
+            number=exchange.number,
+            chance=exchange.attempt.chance,
+            ability=plan.ability,
+            verdict=conclusion.verdict,
+            is_verified=plan.is_verified,
+            is_last=exchange.is_last,
+            goes_on=conclusion.goes_on,
+            budget=attempt.budget,
+            has_session=plan.has_session,
+            completion_tokens=attempt.completion_tokens,
+            elapsed_seconds=(
+                max(0.0, end_unix_ns / 1e9 - started_unix_ms / 1e3) if started_unix_ms else None
+            ),
+            start_unix_ns=attempt.start_unix_ns,
+            end_unix_ns=end_unix_ns,
+        )
+        self._listener.attempted(record)
+        self._on_verdict(record)
+
+    def _now_unix_ms(self) -> int:
+        return self._clock_ns() // 1_000_000
+
+
+async def _send(context: _Context, exchange: AttemptExchange) -> None:
+    for response in exchange.responses_to_send():
+        await context.write(response)

@@ -1,0 +1,1 @@
+"""Holds latency estimates against measured and simulated latencies."""

@@ -1,0 +1,93 @@
+"""What the simulated gateway is told to do with one request, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from extproc.decide.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The part of a plan that a gateway carries out.
+
+    Attributes:
+        decision_id: Joins what is reported with the decision.
+        addresses: Instances in the order of the tries, at least `1 + max_retries`.
+        max_retries: Tries beyond the first.
+        timeout_seconds: For the whole; infinite without a bound.
+        per_try_timeout_seconds: For one try; None when only the whole is bounded.
+        hedges: True when a try that exceeds its timeout is raced by the next one instead of being given up.
+        is_verified: True when a wrong answer is followed by the next try.
+        overflow_addresses: Instances whose context-length rejection is followed by the next try.
+    """
+
+    decision_id: str
+    addresses: tuple[str, ...]
+    max_retries: int = 0
+    timeout_seconds: float = math.inf
+    per_try_timeout_seconds: float | None = None
+    hedges: bool = False
+    is_verified: bool = False
+    overflow_addresses: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Course:
+        """Read a plan as Envoy does."""
+        return cls(
+            decision_id=plan.decision_id,
+            addresses=tuple(attempt.address for attempt in plan.attempts),
+            max_retries=plan.max_retries,
+            timeout_seconds=plan.timeout_seconds,
+            per_try_timeout_seconds=plan.per_try_timeout_seconds,
+            hedges=plan.hedges,
+            is_verified=plan.is_verified,
+            overflow_addresses=plan.overflow_addresses,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Try:
+    """One upstream try.
+
+    Attributes:
+        address: Instance.
+        model: Model that it serves.
+        started_seconds: When it was sent.
+        ended_seconds: When it ended; None while it is under way.
+        status: 200; 400 too long; 503 queue full; 0 when it was given up.
+        output_tokens: Tokens generated, also of an answer that nobody waited for.
+        is_correct: None when there was no answer.
+    """
+
+    address: str
+    model: str
+    started_seconds: float
+    ended_seconds: float | None = None
+    status: int = 0
+    output_tokens: int = 0
+    is_correct: bool | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What came of a course.
+
+    Attributes:
+        course: As it was told.
+        prompt_tokens: Tokens of the question's prompt.
+        tries: In the order in which they were sent.
+        delivered: The try whose answer the client got; None when it got an error.
+        status: HTTP status that the client got.
+        started_seconds: When the request came.
+        ended_seconds: When its client got the last byte.
+    """
+
+    course: Course
+    prompt_tokens: int
+    started_seconds: float
+    tries: list[Try] = field(default_factory=list)
+    delivered: Try | None = None
+    status: int = 0
+    ended_seconds: float = 0.0

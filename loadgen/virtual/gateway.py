@@ -1,0 +1,173 @@
+"""A gateway that carries plans out as Envoy does, in virtual time.
+
+Try k goes to the plan's k-th host. A 503 (queue full), a try that exceeds its own timeout, a context-length rejection
+by a host that the plan calls too small and, in a verified plan, a wrong answer are followed by the next host while
+retries remain, after a short back-off. The whole has a timeout. Verification is perfect and takes no time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+
+from loadgen.engine.config import EngineConfig
+from loadgen.engine.records import Completion, QueueFullError
+from loadgen.questions.question import Question
+from loadgen.virtual.course import Course, Report, Try
+from loadgen.virtual.events import Events
+from loadgen.virtual.machines import Machines
+
+BACK_OFF_SECONDS = 0.005
+"""Mean of the jittered back-off before a first retry, of 10 ms at most as rendered; taken for every retry."""
+
+
+class Gateway:
+    """Carries out courses.
+
+    Args:
+        configs: Configuration of each engine, by address.
+        models: Model that each instance serves, by address.
+        events: The run's agenda.
+        on_try: Hears of every try as it ends.
+        goes_on: Asked whether a verified course goes on after a wrong answer.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, EngineConfig],
+        models: Mapping[str, str],
+        events: Events,
+        on_try: Callable[[Report, Try], None],
+        goes_on: Callable[[Report], bool],
+    ) -> None:
+        self.machines = Machines(configs, events, self._answered)
+        self._models = models
+        self._events = events
+        self._on_try = on_try
+        self._goes_on = goes_on
+        self._under_way: dict[str, tuple[_Call, Try]] = {}
+
+    def send(self, course: Course, question: Question, on_end: Callable[[Report], None]) -> None:
+        """Carry out a course; `on_end` hears once what came of it, later or at once."""
+        report = Report(course=course, prompt_tokens=question.prompt_tokens, started_seconds=self._events.now)
+        call = _Call(course, question, on_end, report)
+        if math.isfinite(course.timeout_seconds):
+            self._events.after(course.timeout_seconds, partial(self._time_out, call))
+        self._next(call)
+
+    def _next(self, call: _Call) -> None:
+        """Send the next try."""
+        if call.is_over:
+            return
+        number = len(call.report.tries)
+        address = call.course.addresses[number]
+        attempt = Try(address=address, model=self._models[address], started_seconds=self._events.now)
+        call.report.tries.append(attempt)
+        request_id = f"{call.course.decision_id}/{number}"
+        self._under_way[request_id] = (call, attempt)
+        call.pending[request_id] = attempt
+        try:
+            self.machines.submit(
+                address,
+                request_id,
+                prompt_tokens=call.question.prompt_tokens,
+                output_tokens=call.question.output_tokens[attempt.model],
+            )
+        except QueueFullError:
+            self._refused(call, request_id, HTTPStatus.SERVICE_UNAVAILABLE)
+            return
+        except ValueError:
+            self._refused(call, request_id, HTTPStatus.BAD_REQUEST)
+            return
+        limit = call.course.per_try_timeout_seconds
+        if limit is not None:
+            self._events.after(limit, partial(self._try_timed_out, call, request_id))
+
+    def _answered(self, completion: Completion) -> None:
+        call, attempt = self._under_way[completion.request_id]
+        attempt.output_tokens = completion.output_tokens
+        attempt.is_correct = call.question.correct[attempt.model]
+        self._end_try(call, completion.request_id, HTTPStatus.OK)
+        is_final = attempt.is_correct or not call.course.is_verified
+        if not is_final and call.can_retry and self._goes_on(call.report):
+            self._retry(call)
+        elif is_final or not (call.pending or call.is_retrying):
+            self._end(call, HTTPStatus.OK, attempt)
+
+    def _refused(self, call: _Call, request_id: str, status: HTTPStatus) -> None:
+        attempt = self._end_try(call, request_id, status)
+        follows = status is not HTTPStatus.BAD_REQUEST or attempt.address in call.course.overflow_addresses
+        if follows and call.can_retry:
+            self._retry(call)
+        elif not call.pending:
+            self._end(call, status, None)
+
+    def _try_timed_out(self, call: _Call, request_id: str) -> None:
+        attempt = call.pending.get(request_id)
+        if attempt is None:
+            return
+        if call.course.hedges:
+            if call.can_retry:
+                self._next(call)
+            return
+        attempt.output_tokens = self.machines.abort(attempt.address, request_id)
+        if request_id not in call.pending:  # it finished at this very moment
+            return
+        self._end_try(call, request_id, None)
+        if call.can_retry:
+            self._retry(call)
+        elif not call.pending:
+            self._end(call, HTTPStatus.GATEWAY_TIMEOUT, None)
+
+    def _retry(self, call: _Call) -> None:
+        call.is_retrying = True
+        self._events.after(BACK_OFF_SECONDS, partial(self._go_on, call))
+
+    def _go_on(self, call: _Call) -> None:
+        call.is_retrying = False
+        self._next(call)
+
+    def _time_out(self, call: _Call) -> None:
+        if not call.is_over:
+            self._end(call, HTTPStatus.GATEWAY_TIMEOUT, None)
+
+    def _end_try(self, call: _Call, request_id: str, status: HTTPStatus | None) -> Try:
+        del self._under_way[request_id]
+        attempt = call.pending.pop(request_id)
+        attempt.ended_seconds = self._events.now
+        attempt.status = status or 0
+        self._on_try(call.report, attempt)
+        return attempt
+
+    def _end(self, call: _Call, status: HTTPStatus, delivered: Try | None) -> None:
+        call.is_over = True
+        for request_id, attempt in list(call.pending.items()):
+            attempt.output_tokens = self.machines.abort(attempt.address, request_id)
+            if request_id in call.pending:
+                self._end_try(call, request_id, None)
+        report = call.report
+        report.status, report.delivered, report.ended_seconds = status, delivered, self._events.now
+        call.on_end(report)
+
+
+class _Call:
+    """One request in the gateway."""
+
+    __slots__ = ("course", "is_over", "is_retrying", "on_end", "pending", "question", "report")
+
+    def __init__(
+        self, course: Course, question: Question, on_end: Callable[[Report], None], report: Report
+    ) -> None:
+        self.course = course
+        self.question = question
+        self.on_end = on_end
+        self.report = report
+        self.pending: dict[str, Try] = {}
+        self.is_over = False
+        self.is_retrying = False
+
+    @property
+    def can_retry(self) -> bool:
+        return not (self.is_over or self.is_retrying) and len(self.report.tries) <= self.course.max_retries

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+Chat = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def document(document: dict[str, Any]) -> dict[str, Any]:
+    """The usual fleet, weighing quality: model-a is cheap and often wrong, model-b slow and mostly right."""
+    document["policy"] = {"name": "first_correct"}
+    for cluster in document["clusters"]:
+        is_small = cluster["model"] == "model-a"
+        cluster["quality_prior"] = 0.6 if is_small else 0.9
+        base = 0.005 if is_small else 0.05
+        cluster["speed"] = {"iteration_base_seconds": base, "iteration_per_sequence_seconds": base / 20}
+    return document
+
+
+def question(chat: Chat, *, right: str = "", tokens: int = 20, **fields: Any) -> dict[str, Any]:
+    """A question that the models named in `right` answer with 42 and all others with 41."""
+    answers = {model: "42" if model in right.split() else "41" for model in ("model-a", "model-b")}
+    return chat(temperature=0, **fields, ttca_sim={"output_tokens": tokens, "answers": answers})
+
+
+async def test_a_wrong_answer_is_retried_on_the_next_model(gateway: Any, chat: Chat) -> None:
+    """The client sends one request and gets the accepted answer; the rejected one never left Envoy."""
+    body = question(chat, right="model-b")
+    status, headers, answer = await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
+    received = await gateway.received()
+
+    assert (200, "42") == (status, answer["choices"][0]["message"]["content"])
+    assert ["model-a", "model-b"] == [request["model"] for request in received]
+    assert ("accepted", "model-b", "2") == (
+        headers["x-ttca-verdict"],
+        headers["x-ttca-model"],
+        headers["x-ttca-attempts"],
+    )
+    assert received[1]["address"] == headers["x-ttca-instance"]
+    assert "x-ttca-retry" not in headers
+    await gateway.settle_empty()
+
+
+async def test_a_right_first_answer_costs_one_try(gateway: Any, chat: Chat) -> None:
+    """Nothing is retried that was accepted."""
+    body = question(chat, right="model-a model-b")
+    _, headers, _ = await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
+
+    assert ("accepted", "1") == (headers["x-ttca-verdict"], headers["x-ttca-attempts"])
+    assert 1 == len(await gateway.received())
+
+
+async def test_the_last_answer_is_delivered_marked(gateway: Any, chat: Chat) -> None:
+    """When no model is right the client gets the last answer with its verdict, never an error instead of it."""
+    status, headers, answer = await gateway.ask(question(chat), headers={"x-ttca-expect": "exact:42"})
+
+    assert (200, "41", "rejected") == (
+        status,
+        answer["choices"][0]["message"]["content"],
+        headers["x-ttca-verdict"],
+    )
+    assert headers["x-ttca-verdict-reason"].startswith("expectation")
+
+
+async def test_a_json_schema_is_held_against_the_answer(gateway: Any, chat: Chat) -> None:
+    """An answer that is no JSON goes on to the model that keeps the contract."""
+    body = chat(
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object", "required": ["n"]}},
+        },
+        ttca_sim={"output_tokens": 5, "answers": {"model-a": "the number is 42", "model-b": '{"n": 42}'}},
+    )
+    _, headers, answer = await gateway.ask(body)
+
+    assert '{"n": 42}' == answer["choices"][0]["message"]["content"]
+    assert "accepted" == headers["x-ttca-verdict"]
+
+
+async def test_a_stream_is_not_held_back(gateway: Any, chat: Chat) -> None:
+    """A streamed answer is delivered as it is made, unverified, whatever was expected of it."""
+    body = question(chat, tokens=300, stream=True, max_tokens=400)
+    async with gateway.post(body, headers={"x-ttca-expect": "exact:42"}) as response:
+        first = await response.content.readany()
+        rest = await response.read()
+
+    assert 200 == response.status
+    assert first.startswith(b"data: ")
+    assert rest.endswith(b"data: [DONE]\n\n")
+    assert "accepted" != response.headers.get("x-ttca-verdict")
+
+
+async def test_a_session_excludes_what_failed(gateway: Any, chat: Chat) -> None:
+    """A client that asks again gets another model, and may say so besides."""
+    body = question(chat, right="")
+    models = []
+    for _ in range(2):
+        _, headers, answer = await gateway.ask(body, headers={"x-ttca-session": "session-1"})
+        models.append(answer["model"])
+    status, _, known = await gateway.ask(
+        {"session": "session-1", "attempt": 2, "correct": False}, path="/v1/feedback"
+    )
+    _, _, unknown = await gateway.ask({"session": "another", "correct": False}, path="/v1/feedback")
+
+    assert {"model-a", "model-b"} == set(models)
+    assert (202, {"known": True}, {"known": False}) == (status, known, unknown)
+
+
+async def test_a_deadline_is_kept(gateway: Any, chat: Chat) -> None:
+    """When no answer can come in time the client hears it by its deadline, give or take a tenth."""
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, hang_rate=1.0)
+    started = time.monotonic()
+    status, _, answer = await gateway.ask(
+        question(chat, right="model-a"), headers={"x-ttca-deadline-ms": "1500", "x-ttca-expect": "exact:42"}
+    )
+    elapsed = time.monotonic() - started
+
+    assert 504 == status
+    assert "error" in answer
+    assert pytest.approx(1.5, rel=0.1) == elapsed
+    await gateway.settle_empty()
+
+
+async def test_a_client_that_leaves_frees_everything(gateway: Any, chat: Chat) -> None:
+    """Leaving in the middle of the second try takes the request off the book and off the instance."""
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, time_scale=2.0)
+    body = question(chat, right="", tokens=60, max_tokens=64)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2.5):
+            await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, time_scale=0.1)
+    await gateway.settle_empty()
+
+    async def instances_are_idle() -> bool:
+        for address in gateway.stack.addresses:
+            async with gateway.session.get(f"http://{address}/admin/config") as response:
+                if (await response.json())["unfinished_requests"]:
+                    return False
+        return True
+
+    await gateway.settle(instances_are_idle)

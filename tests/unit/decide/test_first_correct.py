@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from extproc.decide.first_correct import (
+    Objective,
+    price_seconds,
+    rank_first_correct,
+    rank_laar,
+    rank_load_aware,
+    rank_session_affinity,
+)
+from extproc.estimate.latency_records import LatencyPrediction
+from extproc.estimate.predictions import Predictions
+from extproc.fleet.snapshot import FleetSnapshot
+from extproc.fleet.topology import Cluster, Fleet
+from extproc.sessions.book import SessionHistory
+
+OBJECTIVE = Objective(worth_seconds=40.0, congestion_weight=1.0, seconds_per_usd=0.0)
+
+
+@pytest.fixture
+def snapshot(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+) -> FleetSnapshot:
+    """Two models with two instances each: small on rows 0 and 1, large on rows 2 and 3."""
+    return make_snapshot(make_fleet(make_cluster("s", model="small"), make_cluster("l", model="large")))
+
+
+def predictions(
+    *,
+    seconds: list[float],
+    chances: tuple[float, float] = (0.5, 0.9),
+    caused: float = 0.0,
+    failed: tuple[str, ...] = (),
+) -> Predictions:
+    """Figures of all four rows; the chances are independent."""
+    zeros = np.zeros(4)
+    total = np.array(seconds)
+    return Predictions(
+        rows=np.arange(4),
+        model=np.array([0, 0, 1, 1]),
+        chances=np.array(chances)[:, np.newaxis],
+        weights=np.ones(1),
+        names=("small", "large"),
+        failed=failed,
+        latency=LatencyPrediction(
+            ttft_seconds=zeros,
+            total_seconds=total,
+            ttft_upper_seconds=zeros,
+            total_upper_seconds=2 * total,
+            caused_seconds=caused * total,
+            waiting_seconds=zeros,
+            sequences=zeros,
+            backlog_tokens=zeros,
+            preemption_share=zeros,
+            ttft_alone_seconds=zeros,
+            iteration_seconds=zeros,
+            iteration_alone_seconds=zeros,
+            own_sequences=1,
+        ),
+        usd=np.array([0.001, 0.001, 0.01, 0.01]),
+        ability=(0.0, 1.0),
+    )
+
+
+def rank(snapshot: FleetSnapshot, given: Predictions, **changes: Any) -> tuple[tuple[int, ...], int]:
+    """Positions and number of weighed steps under `first_correct`."""
+    values: dict[str, Any] = {"max_attempts": 3, "deadline_seconds": None, "objective": OBJECTIVE, **changes}
+    ranking = rank_first_correct(given, snapshot, values.pop("objective"), **values)
+    return ranking.positions, len(ranking.steps)
+
+
+def test_each_model_is_tried_on_its_cheapest_instance(snapshot: FleetSnapshot) -> None:
+    """The cheap model goes first, the strong one second, then stand-ins of the first model."""
+    assert ((1, 2, 0), 2) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]))
+
+
+def test_without_verification_one_model_is_chosen(snapshot: FleetSnapshot) -> None:
+    """With one attempt the larger gain wins, and its twin stands in."""
+    assert ((2, 3), 1) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]), max_attempts=1)
+
+
+def test_congestion_and_money_are_priced(snapshot: FleetSnapshot) -> None:
+    """The delay caused to others and the dollars move the choice to the small model."""
+    given = predictions(seconds=[3.0, 2.0, 9.0, 10.0], caused=2.0)
+    assert ((1, 0), 1) == rank(snapshot, given, max_attempts=1)
+
+    dear = Objective(worth_seconds=40.0, congestion_weight=0.0, seconds_per_usd=2000.0)
+    assert [5.0, 4.0, 29.0, 30.0] == price_seconds(given, snapshot, dear).tolist()
+
+
+def test_suspects_are_the_last_resort(
+    snapshot: FleetSnapshot, make_snapshot: Callable[..., FleetSnapshot]
+) -> None:
+    """A suspect instance serves only when its model has no other."""
+    suspicious = make_snapshot(snapshot.table.fleet, suspect=[False, True, False, False])
+    positions, _ = rank(suspicious, predictions(seconds=[3.0, 2.0, 9.0, 10.0]))
+
+    assert 0 == positions[0]
+    assert 1 == positions[-1]
+
+
+def test_laar_divides_latency_by_chance(snapshot: FleetSnapshot) -> None:
+    """3 s at 0.5 lose against 5 s at 0.9; a failed model is penalised, or left out altogether."""
+    seconds = [3.0, 4.0, 5.0, 6.0]
+    assert 2 == rank_laar(predictions(seconds=seconds), snapshot, penalty=10.0).positions[0]
+
+    failed = predictions(seconds=seconds, failed=("large",))
+    assert 0 == rank_laar(failed, snapshot, penalty=10.0).positions[0]
+    assert 2 == rank_laar(failed, snapshot, penalty=1.01).positions[0]
+    assert 0 == rank_laar(failed, snapshot, penalty=np.inf).positions[0]
+
+
+def test_laar_asks_a_failed_model_again_when_all_failed(snapshot: FleetSnapshot) -> None:
+    """An infinite penalty cannot leave nobody."""
+    given = predictions(seconds=[3.0, 4.0, 5.0, 6.0], failed=("small", "large"))
+
+    assert 2 == rank_laar(given, snapshot, penalty=np.inf).positions[0]
+
+
+def test_load_aware_looks_at_time_alone(snapshot: FleetSnapshot) -> None:
+    """The quickest instance wins, however poor its model; its twin stands in."""
+    given = predictions(seconds=[3.0, 2.0, 9.0, 10.0], chances=(0.01, 0.99))
+
+    assert (1, 0) == rank_load_aware(given, snapshot).positions
+
+
+def test_session_affinity_returns_to_who_answered(snapshot: FleetSnapshot) -> None:
+    """The session's last instance comes first, unless there is none or it has left."""
+    given = predictions(seconds=[3.0, 2.0, 9.0, 10.0])
+    last = SessionHistory(started_at=0.0, last_address=snapshot.table.addresses[3])
+    gone = SessionHistory(started_at=0.0, last_address="10.9.9.9:1")
+
+    assert (3, 2) == rank_session_affinity(given, snapshot, last).positions
+    assert (1, 0) == rank_session_affinity(given, snapshot, gone).positions
+    assert (1, 0) == rank_session_affinity(given, snapshot, None).positions
