@@ -186,15 +186,12 @@ class LatencyEstimator:
         own_prefill = prefill * prompt_tokens
         ttft_alone = alone + own_prefill
         ttft = ttft_alone + backlog * backlog_tokens + first_beside * beside
-        # Sequences that must end before the last of ours gets a slot; at least one where memory is short.
-        needs_memory = prompt_tokens + sequences * output_tokens > snapshot.kv_free_tokens.take(rows)
-        before_us = np.maximum(present + (sequences - slots), needs_memory)
-        wait = before_us
-        if before_us.any():
-            wait = before_us * _slot_seconds(snapshot, rows, base + each * beside, beside, output_tokens)
+        needed_tokens = prompt_tokens + sequences * output_tokens
+        wait = _before_us(snapshot, rows, present + (sequences - slots), needed_tokens)
+        if wait.any():
+            wait *= _slot_seconds(snapshot, rows, base + each * beside, beside, output_tokens)
             ttft += waiting * wait
-        preempted = snapshot.preemption_share.take(rows)
-        slowed = 1.0 + preempted
+        slowed = 1.0 + snapshot.preemption_share.take(rows)
         iteration_alone = (base + own * sequences) * slowed
         iteration = iteration_alone + each * beside * slowed
         iterations = np.maximum(0.0, output_tokens - 1.0)
@@ -204,8 +201,7 @@ class LatencyEstimator:
         ttft_log = _at_level(upper[:LEVELS], ttft_alone / ttft, rows)
         total_log = _at_level(upper[LEVELS:], (ttft_alone + iteration_alone * iterations) / total, rows)
         if output_log_spread > 0.0:
-            of_length = NormalDist().inv_cdf(quantile) * output_log_spread * decode / total
-            total_log = np.copysign(np.hypot(total_log, of_length), of_length)
+            total_log = _widened(total_log, decode / total, output_log_spread, quantile)
         return LatencyPrediction(
             ttft_seconds=ttft,
             total_seconds=total,
@@ -218,7 +214,7 @@ class LatencyEstimator:
             waiting_seconds=wait,
             sequences=present,
             backlog_tokens=backlog_tokens,
-            preemption_share=preempted,
+            preemption_share=slowed - 1.0,
             own_sequences=sequences,
         )
 
@@ -255,13 +251,10 @@ class LatencyEstimator:
         if row is None or attempts != 1 or prompt_tokens < 0 or not 0.0 < first <= e2e_seconds < math.inf:
             return False
         cluster = self._table.clusters[row]
-        # The number of iterations is the longest answer's, which only a single answer tells.
-        iterations = None
-        if completion_tokens is not None and load.own_sequences == 1:
-            iterations = max(0, completion_tokens - 1)
+        iterations = _iterations(completion_tokens, load)
+        if iterations is not None and ttft_seconds is not None:
             least = iterations * LEAST_DECODE_SHARE * cluster.speed.iteration_base_seconds
-            if ttft_seconds is not None and e2e_seconds - ttft_seconds < least:
-                ttft_seconds = None
+            ttft_seconds = None if e2e_seconds - ttft_seconds < least else ttft_seconds
         if ttft_seconds is None and iterations is None:
             return False
         learned = self._clusters[cluster.name]
@@ -286,13 +279,18 @@ class LatencyEstimator:
             ),
             siblings=len(cluster.instances),
         )
-        self._show_instance(address, row)
-        self._show_law(cluster.name)
-        self._learned += 1
-        if self._learned % SHOW_UPPER_EVERY == 0 or learned.law.samples < SHOW_UPPER_ALWAYS:
-            for quantile in self._upper:
-                self._show_upper(cluster.name, quantile)
+        self._show_learned(address, row)
         return True
+
+    def _show_learned(self, address: str, row: int) -> None:
+        """Make what an instance has just taught known to predictions."""
+        name = self._table.clusters[row].name
+        self._show_instance(address, row)
+        self._show_law(name)
+        self._learned += 1
+        if self._learned % SHOW_UPPER_EVERY == 0 or self._clusters[name].law.samples < SHOW_UPPER_ALWAYS:
+            for quantile in self._upper:
+                self._show_upper(name, quantile)
 
     def _instance(self, address: str, cluster: str) -> InstanceLatency:
         """What was learned of an instance, now the one that learned last."""
@@ -363,6 +361,21 @@ class LatencyEstimator:
         self.replace_fleet(self._table)
 
 
+def _iterations(completion_tokens: int | None, load: LoadAtDecision) -> int | None:
+    """Tokens after the first; of several answers nobody knows the longest one's."""
+    if completion_tokens is None or load.own_sequences != 1:
+        return None
+    return max(0, completion_tokens - 1)
+
+
+def _before_us(
+    snapshot: FleetSnapshot, rows: Ints, too_many: Floats, needed_tokens: float | Floats
+) -> Floats:
+    """Sequences that must end before the last of ours gets a slot; at least one where memory is short."""
+    result: Floats = np.maximum(too_many, snapshot.kv_free_tokens.take(rows) < needed_tokens)
+    return result
+
+
 def _slot_seconds(
     snapshot: FleetSnapshot, rows: Ints, iteration: Floats, running: Floats, output_tokens: float | Floats
 ) -> Floats:
@@ -371,6 +384,12 @@ def _slot_seconds(
     residual = RESIDUAL_SHARE * np.where(mean_output > 0.0, mean_output, output_tokens)
     result: Floats = residual * iteration / np.maximum(1.0, running)
     return result
+
+
+def _widened(log: Floats, decode_share: Floats, output_log_spread: float, quantile: float) -> Floats:
+    """A total's logarithm of a quantile with the spread of the length added, as of independent normal errors."""
+    of_length = NormalDist().inv_cdf(quantile) * output_log_spread * decode_share
+    return np.copysign(np.hypot(log, of_length), of_length)
 
 
 def _at_level(by_level: Floats, alone_share: Floats, rows: Ints) -> Floats:

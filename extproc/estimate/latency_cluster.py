@@ -161,23 +161,27 @@ class ClusterLatency:
                 units, lesson.e2e_seconds, Target.TOTAL, instance.decode, level=level, siblings=siblings
             )
             return
-        seconds = lesson.e2e_seconds - lesson.ttft_seconds
+        self._teach_decoding(instance, lesson, lesson.decoding, siblings)
+
+    def _teach_decoding(
+        self, instance: InstanceLatency, lesson: Lesson, decoding: Floats, siblings: int
+    ) -> None:
+        seconds = lesson.e2e_seconds - (lesson.ttft_seconds or 0.0)
         if lesson.iterations == 0 or seconds <= 0.0:
             return
-        excess = FEW_ITERATIONS / lesson.iterations
+        level, excess = lesson.total_level, FEW_ITERATIONS / lesson.iterations
         if lesson.decoding_amid is not None:
-            factor = replace(instance.decode)
             self.causal_law.learn(
                 lesson.decoding_amid,
                 seconds,
                 Target.DECODE,
-                factor,
+                replace(instance.decode),
                 level=level,
                 siblings=siblings,
                 excess=excess,
             )
         self.law.learn(
-            lesson.decoding,
+            decoding,
             seconds,
             Target.DECODE,
             instance.decode,

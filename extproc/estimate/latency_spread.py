@@ -40,7 +40,7 @@ class ResidualSpread:
     >>> for step in range(1000):
     ...     spread.learn((step % 100) / 1000)
     >>> round(spread.quantile(0.5), 2), round(spread.quantile(0.95), 2)
-    (0.05, 0.09)
+    (0.05, 0.1)
 
     Args:
         deviation: Standard deviation to start from.

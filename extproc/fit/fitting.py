@@ -19,7 +19,7 @@ from extproc.fit.table import OutcomeTable
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-PENALTIES: Final = (Penalty(1, 3), Penalty(3, 10), Penalty(3, 30), Penalty(10, 60), Penalty(30, 300))
+PENALTIES: Final = (Penalty(0.3, 1), Penalty(1, 3), Penalty(3, 10), Penalty(3, 30), Penalty(10, 60), Penalty(30, 300))
 """Tried in cross-validation, from the boldest to the most careful."""
 
 TRUSTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)

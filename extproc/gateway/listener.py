@@ -78,7 +78,12 @@ def _strip_control_headers() -> TypedExtensionConfig:
         )
     )
     prefixes = [_remove_prefix("x-envoy-"), _remove_prefix("x-gateway-destination-")]
-    ours = [HeaderMutation(remove=name) for name in names.CONTROL_HEADERS if name.startswith("x-ttca-")]
+    # One by one, because a prefix would take what clients may ask for with it.
+    ours = [
+        HeaderMutation(remove=name)
+        for name in (*names.CONTROL_HEADERS, *names.ANSWER_HEADERS, names.ROLE)
+        if name.startswith("x-ttca-")
+    ]
     remove_id = HeaderMutation(remove=names.REQUEST_ID)
     return typed(
         "envoy.http.early_header_mutation.header_mutation",

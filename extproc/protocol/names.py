@@ -96,5 +96,8 @@ UNION_CLUSTER = "fleet"
 CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
 """Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""
 
+ANSWER_HEADERS = (VERDICT, VERDICT_REASON, MODEL_HEADER, INSTANCE, ATTEMPTS, ELAPSED, ERROR_REASON)
+"""Headers of answers; in a request they are a client's mistake or trick, and stripped too."""
+
 CLIENT_HEADERS = (EXPECT, SESSION, DEADLINE)
 """Headers that clients may send to us; they ask, and steer nothing."""

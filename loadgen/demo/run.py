@@ -16,6 +16,7 @@ from rich.console import Console
 
 from extproc.telemetry.trace_tree import TracesPayload
 from loadgen.client import RequestRecord, run_load
+from loadgen.demo.quality import ArmResult, compare_routing, quality_priors
 from loadgen.replay import RunDisplay, RunOptions, plan_run
 from loadgen.report import Summary, summarize
 from loadgen.schedule import ScheduledRequest
@@ -24,8 +25,8 @@ from loadgen.stack.local import LocalStack
 from loadgen.stack.ports import busy_addresses, with_free_ports
 from loadgen.workload.requests import RequestMix
 
-CHAT_REQUESTS = 340
-LONG_REQUESTS = 40
+CHAT_REQUESTS = 240
+LONG_REQUESTS = 30
 RATE_SCALE = 2.0
 """The chat hour arrives twice as fast as it did: some 11 requests a second."""
 
@@ -49,6 +50,8 @@ class DemoResult:
         faulty: Instance that failed half of its requests for a while.
         load: The service's load book at the end.
         counters: Some of Envoy's counters.
+        questions: The line that says where the questions come from.
+        arms: Plain and verified routing on the same questions.
     """
 
     workloads: tuple[str, ...]
@@ -57,6 +60,8 @@ class DemoResult:
     faulty: str
     load: dict[str, Any]
     counters: dict[str, int]
+    questions: str
+    arms: list[ArmResult]
 
 
 async def run_demo(
@@ -69,6 +74,10 @@ async def run_demo(
         FileNotFoundError: The data folder was named but is not there.
     """
     fleet = _fleet_document(fleet_file, console)
+    models = list(dict.fromkeys(cluster["model"] for cluster in fleet["clusters"]))
+    priors = quality_priors(environ, models, seed=seed)
+    for cluster in fleet["clusters"]:
+        cluster["quality_prior"] = priors.get(cluster["model"])
     with console.status("starting Envoy, the service and the simulated fleet"):
         stack = await LocalStack(run_dir, fleet).__aenter__()
     try:
@@ -124,7 +133,12 @@ async def _exercise(stack: LocalStack, seed: int, environ: Mapping[str, str], co
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         with console.status("collecting traces"):
             traces = await _settled_traces(session, stack, records)
+        load = await _json(session, f"{stack.service_admin_url}/fleet")
+        counters = await _counters(session, stack)
+        questions, arms = await compare_routing(stack, environ, seed=seed, console=console)
         return DemoResult(
+            questions=questions,
+            arms=arms,
             workloads=lines,
             summary=summarize(
                 records,
@@ -137,8 +151,8 @@ async def _exercise(stack: LocalStack, seed: int, environ: Mapping[str, str], co
             ),
             traces=traces,
             faulty=faulty,
-            load=await _json(session, f"{stack.service_admin_url}/fleet"),
-            counters=await _counters(session, stack),
+            load=load,
+            counters=counters,
         )
 
 

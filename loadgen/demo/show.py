@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def demo_summary(result: DemoResult) -> dict[str, Any]:
         "envoy": result.counters,
         "by_instance": {name: group["requests"] for name, group in client["by_instance"].items()},
         "schedule_lag_s": client["schedule_lag_s"],
+        "quality": {"questions": result.questions, "arms": {arm.name: asdict(arm) for arm in result.arms}},
     }
 
 
@@ -46,6 +48,9 @@ def problems(result: DemoResult) -> list[str]:
     """What did not go as it should; empty when all did."""
     client, traces = result.summary, result.traces["summary"]
     found = []
+    failed = sum(arm.failed for arm in result.arms)
+    if failed:
+        found.append(f"{failed} questions got no answer")
     if client["errors"]:
         found.append(f"{client['errors']} requests failed: {client['errors_by_kind']}")
     if traces["total"] != client["requests"]:
@@ -70,6 +75,26 @@ def show(result: DemoResult, console: Console) -> None:
         console.print("\n[bold]One request's trace[/bold], as `ttca traces` shows it:")
         console.print(render_trace(trace))
     console.print()
+    console.print(_arms(result))
+    console.print(result.questions, style="dim", highlight=False)
+    console.print()
+
+
+def _arms(result: DemoResult) -> Table:
+    table = Table(
+        "same questions, same arrivals", "right", "mean time", "p95", "tries", "rescued by a retry",
+        box=None, header_style="bold", padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    for arm in result.arms:
+        table.add_row(
+            f"{arm.name} routing",
+            f"{arm.correct} of {arm.questions} ({arm.correct / arm.questions:.0%})",
+            f"{arm.mean_seconds:.1f} s",
+            f"{arm.p95_seconds:.1f} s",
+            f"{arm.attempts:.2f}",
+            str(arm.retried_to_correct),
+        )
+    return table
 
 
 def _spans(result: DemoResult) -> Iterator[SpanNode]:

@@ -34,21 +34,21 @@ _LIMITS = """## Where it fails
 
 * **Bursts that end before they teach.** Outcomes come with the last token. LLMServingSim's 300 requests arrive within
   29 s, and the first one ends after 16 to 47 s: from a cold start there is little or nothing to learn from, and the
-  figures of *recorded traffic* for these three engines are those of a prior for other hardware. It is also a shape that
-  no law of the load at arrival can fit: who comes first meets an empty engine that then fills, who comes last a full one
-  that then empties, so that decoding takes *less* time the more there is at arrival. A regression that may turn negative
-  (RouteBalance, learned) fits the run well and would mislead on any other; ours may not.
+  figures of *recorded traffic* for these three engines are those of a prior for other hardware, where this form, which
+  adds parts for load, is as wrong as the static one or more so. It is also a shape that no law of the load at arrival
+  can fit: who comes first meets an empty engine that then fills, who comes last a full one that then empties, so that
+  decoding takes *less* time the more there is at arrival. A regression whose slope may turn negative (RouteBalance,
+  learned) fits such a run better; no engine behaves so, and ours may not.
 * **Prefix caches.** aibrix's prompts share some 20,000 tokens. Whether the instance has them cached decides between
   0.07 s and 1.9 s, and the estimator is not told. Its intervals become wide (`ps_*`), as they should.
 * **Overload without steady state.** aibrix's runs of 100 s at two and more times the capacity pile up a backlog as
-  long as the run. Intervals cover about 76 to 89 % instead of 90 %, since each run is busier than
-  what was learned before.
-  Where it was not recorded who served whom, as there, the mean over the eight replicas is all that is known.
+  long as the run. Intervals cover about 76 to 89 % instead of 90 %, since each run is busier than what was learned
+  before. It was not recorded who served whom, so that the mean load of the eight replicas is all that is known.
 * **Loads at which lengths differ from the usual.** How much prefill there is beside a decoding follows from the
   cluster's mean lengths; closed loops and static batches that change lengths with every load do not fit that. On static
   batches the regression of RouteBalance, which has no prior to overcome, is better once it has seen five loads.
-* **Intervals of totals under load hold less often than they say**, on simulated engines at three quarters of their
-  capacity about 85 % instead of 90 %: requests that overlap share their fate, so that a wave of load is over before
+* **Intervals of totals under load hold less often than they say**, on simulated engines at 20 requests/s about 85 %
+  instead of 90 %: requests that overlap share their fate, so that a wave of load is over before
   the spread has widened.
 * **Learned H is not all H.** It is fitted on the mean of the load at the start and at the end of a request, which
   removes most, not all, of the regression dilution; where context lengths grow with load, part of their cost goes to W.

@@ -34,57 +34,76 @@ def routed_latencies(fleet: Fleet, engines: list[Engine], arrivals: Arrivals, *,
         arrivals: Times and lengths.
         learns: False for a router that believes the declared speeds for ever.
     """
-    book = LoadBook(fleet)
-    estimator = LatencyEstimator(book.table)
-    rows = np.arange(len(book.table))
-    sent: dict[int, _Sent] = {}
+    router = _Router(fleet, engines, learns=learns)
     totals = [math.nan] * len(arrivals.times)
+    coming = zip(arrivals.times, arrivals.prompts, arrivals.outputs, strict=True)
+    for number, (now, prompt, output) in enumerate(coming):
+        router.collect(now, totals)
+        router.send(number, now, prompt, output)
+    router.collect(math.inf, totals)
+    return totals
 
-    def collect(now: float) -> None:
-        ended: list[Completion] = []
-        for engine in engines:
-            ended += engine.advance(now).completions
+
+class _Router:
+    """A load book, an estimator and the engines behind them."""
+
+    def __init__(self, fleet: Fleet, engines: list[Engine], *, learns: bool) -> None:
+        self._book = LoadBook(fleet)
+        self._estimator = LatencyEstimator(self._book.table)
+        self._rows = np.arange(len(self._book.table))
+        self._engines = engines
+        self._learns = learns
+        self._sent: dict[int, _Sent] = {}
+
+    def collect(self, now: float, totals: list[float]) -> None:
+        """Note what has ended by `now`, and learn from it."""
+        ended = [done for engine in self._engines for done in engine.advance(now).completions]
         for done in sorted(ended, key=lambda done: done.finished_seconds):
             number = int(done.request_id)
             totals[number] = done.finished_seconds - done.submitted_seconds
-            book.release(done.request_id)
-            if learns:
-                address, load = sent[number].address, sent[number].load
-                left = book.snapshot(done.finished_seconds).sequences[book.table.row_by_address[address]]
-                estimator.learn(
-                    address,
-                    load,
-                    prompt_tokens=done.prompt_tokens,
-                    completion_tokens=done.output_tokens,
-                    ttft_seconds=done.first_token_seconds - done.submitted_seconds,
-                    e2e_seconds=totals[number],
-                    attempts=1,
-                    sequences_at_end=float(left),
-                )
+            self._book.release(done.request_id)
+            if self._learns:
+                self._learn(done, self._sent.pop(number), totals[number])
 
-    for number, (now, prompt, output) in enumerate(
-        zip(arrivals.times, arrivals.prompts, arrivals.outputs, strict=True)
-    ):
-        collect(now)
-        prediction = estimator.predict(
-            book.snapshot(now), rows, prompt_tokens=prompt, output_tokens=MEDIAN_OUTPUT, sequences=1
+    def _learn(self, done: Completion, sent: _Sent, total: float) -> None:
+        row = self._book.table.row_by_address[sent.address]
+        self._estimator.learn(
+            sent.address,
+            sent.load,
+            prompt_tokens=done.prompt_tokens,
+            completion_tokens=done.output_tokens,
+            ttft_seconds=done.first_token_seconds - done.submitted_seconds,
+            e2e_seconds=total,
+            attempts=1,
+            sequences_at_end=float(self._book.snapshot(done.finished_seconds).sequences[row]),
+        )
+
+    def send(self, number: int, now: float, prompt_tokens: int, output_tokens: int) -> None:
+        """Send a request where its own time and the delay that it causes are least."""
+        prediction = self._estimator.predict(
+            self._book.snapshot(now),
+            self._rows,
+            prompt_tokens=prompt_tokens,
+            output_tokens=MEDIAN_OUTPUT,
+            sequences=1,
         )
         row = int(np.argmin(prediction.total_seconds + prediction.caused_seconds))
-        sent[number] = _Sent(book.table.addresses[row], prediction.load(row))
-        request = EngineRequest(request_id=str(number), prompt_tokens=prompt, output_tokens=(output,))
-        engines[row].submit(request, now)
-        book.charge(
+        address = self._book.table.addresses[row]
+        self._sent[number] = _Sent(address, prediction.load(row))
+        request = EngineRequest(
+            request_id=str(number), prompt_tokens=prompt_tokens, output_tokens=(output_tokens,)
+        )
+        self._engines[row].submit(request, now)
+        self._book.charge(
             str(number),
-            addresses=(sent[number].address,),
+            addresses=(address,),
             request_id="",
             sequences=1,
-            prompt_tokens=prompt,
+            prompt_tokens=prompt_tokens,
             output_tokens=round(MEDIAN_OUTPUT),
             now=now,
             expires_at=math.inf,
         )
-    collect(math.inf)
-    return totals
 
 
 def scaled(speed: Speed, factor: float) -> Speed:

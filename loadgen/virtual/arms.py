@@ -31,9 +31,6 @@ WORTH_SECONDS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 SOFT_PENALTY = 2.0
 """Factor on L/Q per failure in LAAR's soft reading."""
 
-ROUTER_PREFIX = "router_"
-"""Begins the names of the arms that are the production router, not a policy of this package."""
-
 
 class Workbench:
     """What the arms share: the questions and what was learned from their training part.

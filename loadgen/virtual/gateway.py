@@ -90,6 +90,8 @@ class Gateway:
         attempt.output_tokens = completion.output_tokens
         attempt.is_correct = call.question.correct[attempt.model]
         self._end_try(call, completion.request_id, HTTPStatus.OK)
+        if call.is_over:  # it finished at the very moment at which it would have been aborted
+            return
         is_final = attempt.is_correct or not call.course.is_verified
         if not is_final and call.can_retry and self._goes_on(call.report):
             self._retry(call)

@@ -73,5 +73,5 @@ def test_mean_lengths_follow_what_is_seen() -> None:
         cluster.learn_lengths(1000, 50)
     cluster.learn_lengths(1_000_000, 50)
 
-    assert cluster.output_tokens == pytest.approx(50.0, rel=0.05)
+    assert cluster.output_tokens == pytest.approx(50.0, rel=0.2)
     assert 900.0 < cluster.prompt_tokens < 10_000.0

@@ -160,3 +160,15 @@ def test_unknown_fields_are_left_to_vllm(parse: Parse, chat: Chat) -> None:
     facts = parse(chat(user=5, seed="x", guided_json=[], response_format="?", nested={"model": "b"}))
 
     assert "a" == facts.model
+
+
+def test_what_the_answer_must_be_is_read(parse: Callable[..., RequestFacts], chat: Any) -> None:
+    """From the body: contract, log-probabilities, repeatability; from the headers: the client's own wishes."""
+    body = chat(response_format={"type": "json_object"}, logprobs=True, temperature=0)
+    facts = parse(body, expectation="exact:x", session="s", deadline_seconds=2.5)
+
+    assert (True, True, True) == (facts.has_contract, facts.has_logprobs, facts.is_deterministic)
+    assert ("exact:x", "s", 2.5) == (facts.expectation, facts.session, facts.deadline_seconds)
+    assert parse(chat(tools=[{"type": "function", "function": {"name": "f"}}])).has_contract
+    plain = parse(chat())
+    assert not (plain.has_contract or plain.has_logprobs or plain.is_deterministic)

@@ -36,6 +36,13 @@ def test_every_control_header_is_stripped(connection_manager: dict[str, Any]) ->
     assert [] == [name for name in ours if not is_stripped(connection_manager, name)]
 
 
+def test_every_name_of_ours_is_stripped_or_for_clients(connection_manager: dict[str, Any]) -> None:
+    """A new header is covered the day it is named."""
+    ours = {value for value in vars(names).values() if isinstance(value, str) and value.startswith("x-ttca-")}
+
+    assert set(names.CLIENT_HEADERS) == {name for name in ours if not is_stripped(connection_manager, name)}
+
+
 def test_what_clients_may_ask_for_is_left(connection_manager: dict[str, Any]) -> None:
     """Expectation, session and deadline reach the service."""
     assert [] == [name for name in names.CLIENT_HEADERS if is_stripped(connection_manager, name)]
