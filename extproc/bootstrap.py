@@ -154,7 +154,7 @@ class Application:
         self._endpoints_directory = endpoints_directory or Path(settings.gateway.endpoints_directory)
         fleet = settings.fleet()
         prompts = PromptTokenEstimator()
-        estimators = Estimators(
+        self._estimators = estimators = Estimators(
             quality=QualityEstimator(declared=declared_quality(fleet)),
             latency=LatencyEstimator(FleetTable.of(fleet)),
             outputs=OutputLengthEstimator(),
@@ -359,6 +359,7 @@ class Application:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
         write_endpoints(self._endpoints_directory, fresh.fleet())
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
+        self._estimators.quality.declare(declared_quality(fresh.fleet()))
         self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
         self._verifier.policy = verify_policy(fresh)

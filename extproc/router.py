@@ -224,7 +224,8 @@ class Router:
                 self.sessions.served(decision_id, model=self.book.table.clusters[row].model, address=served)
         else:
             self.sessions.unanswered(decision_id)
-        return self._calibrator.learn(outcome, load, now=now)
+        left = self.book.sequences_on(served) if served else None
+        return self._calibrator.learn(outcome, load, now=now, sequences_at_end=left)
 
     def record_try(self, record: TryRecord, now: float) -> bool:
         """Take note of a finished try; True when the plan goes on after a context-length rejection.

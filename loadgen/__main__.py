@@ -259,6 +259,50 @@ def simulate(  # noqa: PLR0917 -- one parameter per option
         _stop(str(error), MISUSED)
 
 
+@app.command()
+def ttca(  # noqa: PLR0917 -- one parameter per option
+    questions: Annotated[str, typer.Option(help="Set of questions: zeroeval or mmlu_pro.")] = "zeroeval",
+    policies: Annotated[str, typer.Option(help="What is compared, with commas [default: all].")] = "",
+    moderate: Annotated[float, typer.Option(help="Simulated arrivals/s of the moderate load.")] = 14.0,
+    high: Annotated[float, typer.Option(help="Simulated arrivals/s of the high load.")] = 28.0,
+    requests: Annotated[
+        int | None, typer.Option(min=10, help="Requests of each point [default: 400, quick: 150].")
+    ] = None,
+    time_scale: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 4.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same questions and arrivals.")] = 1,
+    quick: Annotated[bool, typer.Option(help="Three points per policy, the high load only.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for figures, plot and logs.")] = Path("out/ttca"),
+) -> None:
+    """Compare routing policies through real Envoy by the time to the first correct answer."""
+    import os
+
+    from rich.console import Console
+
+    from loadgen.stack.failure import StackError
+    from loadgen.ttca.arms import ARMS
+    from loadgen.ttca.command import compare_policies
+    from loadgen.ttca.study import FULL_REQUESTS, QUICK_REQUESTS, Study
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    study = Study(
+        questions=questions,
+        rates={"high": high} if quick else {"moderate": moderate, "high": high},
+        requests=requests or (QUICK_REQUESTS if quick else FULL_REQUESTS),
+        arms=[name.strip() for name in policies.split(",") if name.strip()] or list(ARMS),
+        is_quick=quick,
+        time_scale=time_scale,
+        seed=seed,
+    )
+    try:
+        compare_policies(study, out, os.environ, console)
+    except (ValueError, FileNotFoundError) as error:
+        _stop(str(error), MISUSED)
+    except (StackError, OSError) as error:
+        _stop(str(error), FAILED)
+
+
 def _announce(instances: Sequence[Instance]) -> None:
     for instance in instances:
         spec = instance.spec

@@ -25,13 +25,21 @@ class Calibrator:
         self._saved = MOST_LESSONS_SAVED
         self._saved_at = 0.0
 
-    def learn(self, outcome: Outcome, load: LoadAtDecision | None = None, *, now: float) -> bool:
+    def learn(
+        self,
+        outcome: Outcome,
+        load: LoadAtDecision | None = None,
+        *,
+        now: float,
+        sequences_at_end: float | None = None,
+    ) -> bool:
         """Teach the estimators from one outcome; True when there was something to learn.
 
         Args:
             outcome: What Envoy reported.
             load: The load that the request met on its instance; None when that is not known here.
             now: Seconds of a monotonic clock, against which lessons are rationed.
+            sequences_at_end: Sequences left on its instance when it ended; None when that is not known.
         """
         decision, usage = outcome.decision, outcome.usage
         if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
@@ -45,9 +53,11 @@ class Calibrator:
                 load,
                 prompt_tokens=known or 0,
                 completion_tokens=usage.completion_tokens if usage else None,
-                ttft_seconds=outcome.ttft_seconds,
+                # Envoy tells of the first byte of the headers, which need not wait for the first token.
+                ttft_seconds=None,
                 e2e_seconds=outcome.e2e_seconds,
                 attempts=outcome.attempts,
+                sequences_at_end=sequences_at_end,
             )
         if usage is None:
             return False

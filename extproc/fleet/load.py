@@ -150,6 +150,11 @@ class LoadBook:
         """Our own sequences in flight, by instance, without what scrapes add."""
         return {a: int(n) for a, n in zip(self.table.addresses, self._sequences, strict=True)}
 
+    def sequences_on(self, address: str) -> float | None:
+        """Our own sequences in flight on one instance; None for an address that is not in the fleet."""
+        row = self.table.row_by_address.get(address)
+        return None if row is None else float(self._sequences[row])
+
     def _remove(self, decision_id: str) -> bool:
         entry = self._in_flight.pop(decision_id, None)
         if entry is None:

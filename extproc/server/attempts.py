@@ -28,10 +28,6 @@ _JUDGE_MARGIN_SECONDS = 1.0
 _Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
 
 
-MAX_ANSWER_BYTES = 1 << 20
-"""Largest answer that is judged unless told otherwise."""
-
-
 def go_on_while_planned(_context: AttemptContext) -> tuple[bool, str]:
     """Make every attempt that the plan holds."""
     return True, "planned"
@@ -71,7 +67,8 @@ class AttemptServer:
         go_on: Asked after a rejection that is not the last attempt's.
         ask_judge: Asks the external judge; None leaves the word to the verifier.
         on_verdict: Told of each finished try, after the listener.
-        max_answer_bytes: Largest answer that is held back for a verdict; see `AttemptExchange`.
+        max_answer_bytes: Largest answer that is held back for a verdict: at most half of the gateway's
+            `max_body_bytes`, see `AttemptExchange`.
     """
 
     def __init__(
@@ -79,11 +76,11 @@ class AttemptServer:
         *,
         listener: Listener,
         clock_ns: Callable[[], int],
+        max_answer_bytes: int,
         verifier: Verifier | None = None,
         go_on: GoOn = go_on_while_planned,
         ask_judge: AskJudge | None = None,
         on_verdict: Callable[[AttemptRecord], None] = learn_nothing,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self._verifier = verifier
         self._go_on = go_on

@@ -142,7 +142,9 @@ class ExternalProcessor:
         self._listener = listener
         self._clock_ns = clock_ns
         self._max_body_bytes = max_body_bytes
-        self._attempts = attempts or AttemptServer(listener=listener, clock_ns=clock_ns)
+        self._attempts = attempts or AttemptServer(
+            listener=listener, clock_ns=clock_ns, max_answer_bytes=max_body_bytes // 2
+        )
         self._specify = specify
         self._feedback = feedback
 

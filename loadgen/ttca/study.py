@@ -14,7 +14,11 @@ from loadgen.ttca.client import Asking
 from loadgen.ttca.machine import Usage
 from loadgen.virtual.summary import Figure, Summary
 
+FULL_REQUESTS = 400
 QUICK_REQUESTS = 150
+"""Requests of each point."""
+
+WARM_UP_REQUESTS = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class Study:
     is_quick: bool
     time_scale: float
     seed: int
-    warm_up: int = QUICK_REQUESTS
+    warm_up: int = WARM_UP_REQUESTS
 
     def check(self) -> None:
         """Refuse what cannot be run.

@@ -99,6 +99,7 @@ def plot(frontiers: Frontiers, scenario: Scenario, path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     canvas = Canvas(figsize=(11, 4.5), layout="constrained")
     FigureCanvasAgg(canvas)
@@ -114,6 +115,9 @@ def plot(frontiers: Frontiers, scenario: Scenario, path: Path) -> None:
             side.plot(seconds, success, marker="o", markersize=4, label=ARMS[arm].title)
         side.set_xlabel(title)
         side.set_xscale("log")
+        side.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        side.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        side.xaxis.set_minor_formatter(NullFormatter())
         side.grid(visible=True, alpha=0.3)
     sides[0].set_ylabel("final success")
     sides[1].legend(fontsize=8)

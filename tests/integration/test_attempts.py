@@ -121,7 +121,9 @@ def serve(listener: FakeListener) -> Callable[..., FakeStream]:
 
     def run(messages: Iterable[wire.ProcessingRequest], **collaborators: Any) -> FakeStream:
         stream = FakeStream(messages)
-        server = AttemptServer(listener=listener, clock_ns=lambda: 2_500_000_000, **collaborators)
+        server = AttemptServer(
+            listener=listener, clock_ns=lambda: 2_500_000_000, max_answer_bytes=100, **collaborators
+        )
         context: Any = stream
         asyncio.run(asyncio.wait_for(server.serve(context, "trace"), timeout=10))
         return stream

@@ -86,6 +86,14 @@ class QualityEstimator:
         """The fitted model in use."""
         return self._model
 
+    def declare(self, chances: Mapping[str, float]) -> None:
+        """Replace the declared chances; what answers have taught is kept.
+
+        Raises:
+            ValueError: A chance is not in (0, 1).
+        """
+        self._declared = {name: log_odds(chance) for name, chance in chances.items()}
+
     def node_table(self, features: PromptFeatures, models: Sequence[str]) -> tuple[Floats, Floats]:
         """As `QualityModel.node_table`, with declared priors and what answers have taught."""
         fit = self._model

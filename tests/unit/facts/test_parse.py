@@ -171,4 +171,4 @@ def test_what_the_answer_must_be_is_read(parse: Callable[..., RequestFacts], cha
     assert ("exact:x", "s", 2.5) == (facts.expectation, facts.session, facts.deadline_seconds)
     assert parse(chat(tools=[{"type": "function", "function": {"name": "f"}}])).has_contract
     plain = parse(chat())
-    assert not (plain.has_contract or plain.has_logprobs or plain.is_deterministic)
+    assert (False, False, False) == (plain.has_contract, plain.has_logprobs, plain.is_deterministic)
