@@ -44,6 +44,7 @@ from extproc.server.admin import admin_app
 from extproc.server.attempts import AttemptServer
 from extproc.server.fleet_watch import FleetWatch
 from extproc.server.health import HealthService
+from extproc.server.judge import HttpJudge
 from extproc.server.otlp_receiver import otlp_handler
 from extproc.server.scraper import Scraper, ScrapeTiming
 from extproc.server.servicer import ExternalProcessor, OnStage
@@ -52,6 +53,7 @@ from extproc.server.verification import AnswerVerifier
 from extproc.sessions.book import SessionBook
 from extproc.settings import Settings
 from extproc.settings.address import SELF
+from extproc.settings.schema import JudgeSettings
 from extproc.telemetry.listeners import Listeners
 from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.otlp import BatchEnvelope
@@ -61,7 +63,8 @@ from extproc.telemetry.spans import SpanListener
 from extproc.telemetry.trace_store import StoreSink, TraceStore
 from extproc.telemetry.trace_tree import traces_payload
 from extproc.verify.confidence import ConfidenceSpec
-from extproc.verify.policy import VerifyPolicy
+from extproc.verify.judge import JudgeCall
+from extproc.verify.policy import JudgeKind, JudgeSpec, VerifyPolicy
 from extproc.verify.schema import SchemaCache
 from extproc.verify.verdict import VerdictKind
 
@@ -111,8 +114,26 @@ def verify_policy(settings: Settings) -> VerifyPolicy:
         confidence=None if least is None else ConfidenceSpec(min_mean=least),
         own_limit_is_failure=verification.own_limit_is_failure,
         refusal_is_failure=verification.refusal_is_failure,
-        max_answer_bytes=verification.max_answer_bytes,
+        max_answer_bytes=largest_verified_bytes(settings),
+        judge=None if verification.judge is None else judge_spec(verification.judge),
     )
+
+
+def judge_spec(judge: JudgeSettings) -> JudgeSpec:
+    """What the settings say about the external judge; its token comes from the environment, never from a file."""
+    token = os.environ.get(judge.bearer_token_variable, "") if judge.bearer_token_variable else ""
+    return JudgeSpec(
+        kind=JudgeKind(judge.kind.value),
+        url=judge.url,
+        model=judge.model,
+        timeout_seconds=judge.timeout_seconds,
+        headers=(("authorization", f"Bearer {token}"),) if token else (),
+    )
+
+
+def largest_verified_bytes(settings: Settings) -> int:
+    """Largest answer that is held back: Envoy 1.40 crashes when an upstream filter buffers close to its body limit."""
+    return min(settings.verification.max_answer_bytes, settings.gateway.max_body_bytes // 2)
 
 
 def declared_quality(fleet: Fleet) -> dict[str, float]:
@@ -177,6 +198,7 @@ class Application:
                 "quality": (estimators.quality.state, estimators.quality.restore),
             },
         )
+        self._judge: HttpJudge | None = None
         self._verifier = AnswerVerifier(verify_policy(settings), SchemaCache())
         self._metrics = Metrics(self._read_instances, self._read_dropped_spans)
         self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
@@ -247,6 +269,8 @@ class Application:
             await server.stop(DRAIN_SECONDS)
             await asyncio.gather(*background, return_exceptions=True)
             await self._scraper.stop()
+            if self._judge is not None:
+                await self._judge.close()
             if self._exporter is not None:
                 await self._exporter.close()
             await admin.cleanup()
@@ -273,7 +297,8 @@ class Application:
                 verifier=self._verifier,
                 go_on=self._goes_on,
                 on_verdict=self._judged,
-                max_answer_bytes=self._settings.verification.max_answer_bytes,
+                ask_judge=self._ask_judge,
+                max_answer_bytes=largest_verified_bytes(self._settings),
             ),
             specify=self._verifier.specify,
             feedback=self._told,
@@ -328,6 +353,11 @@ class Application:
 
     def _goes_on(self, context: AttemptContext) -> tuple[bool, str]:
         return self.router.goes_on(context, time.monotonic())
+
+    async def _ask_judge(self, call: JudgeCall) -> tuple[int | None, bytes]:
+        if self._judge is None:
+            self._judge = HttpJudge()
+        return await self._judge(call)
 
     def _judged(self, record: AttemptRecord) -> None:
         if record.verdict.kind is VerdictKind.UNVERIFIED:

@@ -7,6 +7,7 @@ the random generator come from the caller, so that a simulation runs the very co
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 import numpy as np
@@ -215,6 +216,7 @@ class Router:
         """Take note of a finished request; True when it taught an estimator something."""
         decision_id = outcome.decision.decision_id if outcome.decision else ""
         self.book.release(decision_id, outcome.request_id)
+        outcome = self._as_served(outcome)
         load = self._quality.forget(decision_id)
         served = outcome.served_address
         if served and 200 <= outcome.status < 500:
@@ -226,6 +228,16 @@ class Router:
             self.sessions.unanswered(decision_id)
         left = self.book.sequences_on(served) if served else None
         return self._calibrator.learn(outcome, load, now=now, sequences_at_end=left)
+
+    def _as_served(self, outcome: Outcome) -> Outcome:
+        """Name the model that really answered: a plan may have gone on to another one."""
+        row = self.book.table.row_by_address.get(outcome.served_address or "")
+        if row is None or outcome.decision is None or not outcome.decision.model:
+            return outcome
+        model = self.book.table.clusters[row].model
+        if model == outcome.decision.model:
+            return outcome
+        return replace(outcome, decision=replace(outcome.decision, model=model))
 
     def record_try(self, record: TryRecord, now: float) -> bool:
         """Take note of a finished try; True when the plan goes on after a context-length rejection.

@@ -28,8 +28,8 @@ NOVEL_SLOPES: Final = (1.0, 1.15, 1.3, 1.5)
 DEFAULT_TRUST: Final = 0.5
 """Belief in the fit on prompts unlike its own when there are too few groups to measure it."""
 
-FAMILIAR: Final = 0.5
-NOVEL: Final = 0.9
+FAMILIAR: Final = 0.75
+NOVEL: Final = 0.97
 """Quantiles of the novelty of the fit's own prompts from which on it is believed less, and as little as on others."""
 
 _LEAST_GROUPS: Final = 3
@@ -47,7 +47,7 @@ class FitSettings:
         seed: Of the decomposition and the samples.
     """
 
-    directions: int = 64
+    directions: int = 128
     use_words: bool = True
     most_rows: int = 2_500
     seed: int = 0

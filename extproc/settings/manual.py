@@ -41,11 +41,17 @@ def manual() -> str:
 
 def _sections(schema: Schema, prefix: str) -> Iterator[tuple[str, Schema]]:
     for name, field in schema["properties"].items():
-        item = resolve(field.get("items", field))
+        item = resolve(field.get("items", _present(field)))
         if "properties" in item:
             title = f"{prefix}{name}[]" if "items" in field else f"{prefix}{name}"
             yield title, item | {"description": _own_description(item)}
             yield from _sections(item, f"{title}.")
+
+
+def _present(field: Schema) -> Schema:
+    """What an optional section is when it is there."""
+    choices: list[Schema] = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    return choices[0] if len(choices) == 1 else field
 
 
 def _own_description(schema: Schema) -> str:

@@ -271,6 +271,37 @@ class VerificationMode(StrEnum):
     ALWAYS = "always"
 
 
+class JudgeKindName(StrEnum):
+    """What stands behind a judge's address."""
+
+    OPENAI = "openai"
+    HTTP = "http"
+
+
+class JudgeSettings(_Section):
+    """An external judge, asked about answers that passed everything else."""
+
+    kind: JudgeKindName = Field(
+        default=JudgeKindName.OPENAI,
+        strict=False,
+        description="`openai`: a chat-completions endpoint; `http`: a service that takes `{api, request, answers}` and "
+        "replies `{correct, reason}`.",
+    )
+    url: str = Field(
+        pattern=r"^https?://\S+$",
+        json_schema_extra={"x-expected": "an http or https URL"},
+        description="Address that the request is posted to.",
+    )
+    model: str = Field(default="", description="Model name, for `openai`.")
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=5.0,
+        description="Longest wait for the verdict, in seconds; later the answer passes unverified.",
+    )
+    bearer_token_variable: str = Field(
+        default="", description="Environment variable that holds the judge's bearer token; empty for none."
+    )
+
+
 class VerificationSettings(_Section):
     """Verification of plain (not streamed) answers; a rejected one is retried on the plan's next model."""
 
@@ -293,6 +324,7 @@ class VerificationSettings(_Section):
         default=None,
         description="Least mean log-probability per token of an answer that carries them; null: no opinion.",
     )
+    judge: JudgeSettings | None = Field(default=None, description="External judge; null: none.")
 
 
 class ScrapeSettings(_Section):

@@ -83,6 +83,7 @@ STUDY_TIERS: Sequence[Tier] = (
         output_usd_per_mtok=0.90,
     ),
 )
+"""Five tiers, 2B to 70B: assumed, in the proportions of A10G_FLEET_SIM (`loadgen/engine/presets.py`) at 8B."""
 
 
 def build_fleet(

@@ -25,6 +25,11 @@ OTHER = {
     "budgets.output_quantile": 0.5,
     "policy.name": "random",
     "gateway.max_body_bytes": 1_000_000,
+    "verification.mode": "always",
+    "verification.own_limit_is_failure": True,
+    "verification.refusal_is_failure": True,
+    "verification.min_mean_logprob": -2.0,
+    "verification.judge": {"kind": "http", "url": "http://127.0.0.1:7009/judge"},
 }
 """A value unlike the default, where counting up does not make one."""
 
