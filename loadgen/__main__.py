@@ -262,11 +262,11 @@ def simulate(  # noqa: PLR0917 -- one parameter per option
 @app.command()
 def ttca(  # noqa: PLR0917 -- one parameter per option
     questions: Annotated[str, typer.Option(help="Set of questions: zeroeval or mmlu_pro.")] = "zeroeval",
-    policies: Annotated[str, typer.Option(help="What is compared, with commas [default: all].")] = "",
-    moderate: Annotated[float, typer.Option(help="Simulated arrivals/s of the moderate load.")] = 14.0,
-    high: Annotated[float, typer.Option(help="Simulated arrivals/s of the high load.")] = 28.0,
+    policies: Annotated[str, typer.Option(help="What is compared, with commas; all if empty.")] = "",
+    moderate: Annotated[float, typer.Option(help="Simulated arrivals/s of the moderate load.")] = 12.0,
+    high: Annotated[float, typer.Option(help="Simulated arrivals/s of the high load.")] = 24.0,
     requests: Annotated[
-        int | None, typer.Option(min=10, help="Requests of each point [default: 400, quick: 150].")
+        int | None, typer.Option(min=10, help="Requests of each point; 400, or 150 if quick.")
     ] = None,
     time_scale: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 4.0,
     seed: Annotated[int, typer.Option(help="Same seed, same questions and arrivals.")] = 1,

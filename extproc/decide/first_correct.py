@@ -67,12 +67,7 @@ def price_seconds(predictions: Predictions, snapshot: FleetSnapshot, objective: 
 
 
 def rank_first_correct(
-    predictions: Predictions,
-    snapshot: FleetSnapshot,
-    objective: Objective,
-    *,
-    max_attempts: int,
-    deadline_seconds: float | None,
+    predictions: Predictions, snapshot: FleetSnapshot, objective: Objective, *, horizon: int
 ) -> Ranking:
     """The sequence of models with the largest utility, each on its cheapest instance, then stand-ins of the first model.
 
@@ -80,23 +75,23 @@ def rank_first_correct(
         predictions: Figures by candidate.
         snapshot: The fleet's load.
         objective: What is weighed.
-        max_attempts: Longest sequence; 1 when nobody verifies the answer.
-        deadline_seconds: When an answer stops being useful; None for never.
+        horizon: Attempts that may still be made, in this plan or by a client who asks again; 1 when nobody judges.
     """
     price = price_seconds(predictions, snapshot, objective)
-    best, others = _cheapest_by_model(predictions, price)
+    order = np.argsort(price, kind="stable")
+    _, first = np.unique(predictions.model[order], return_index=True)
+    best = order[first]
     steps = best_sequence(
         predictions.chances[predictions.model[best]],
         predictions.weights,
         price[best],
         worth_seconds=objective.worth_seconds,
-        max_attempts=max_attempts,
-        latency_seconds=predictions.latency.total_seconds[best],
-        deadline_seconds=deadline_seconds,
+        max_attempts=horizon,
     )
     chosen = [int(best[step.candidate]) for step in steps]
-    stand_ins = [p for p in others if predictions.model[p] == predictions.model[chosen[0]]]
-    return Ranking(positions=(*chosen, *stand_ins), steps=steps, reason="utility")
+    is_stand_in = predictions.model[order] == predictions.model[chosen[0]]
+    is_stand_in &= order != chosen[0]
+    return Ranking(positions=(*chosen, *order[is_stand_in].tolist()), steps=steps, reason="utility")
 
 
 def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: float) -> Ranking:
@@ -139,20 +134,12 @@ def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> list[int]:
     return order
 
 
-def _cheapest_by_model(predictions: Predictions, price: Floats) -> tuple[np.ndarray, list[int]]:
-    """Positions of each model's cheapest candidate, and all other positions from cheap to dear."""
-    order = np.argsort(price, kind="stable")
-    _, first = np.unique(predictions.model[order], return_index=True)
-    best = order[np.sort(first)]
-    return best, [int(p) for p in order if p not in best]
-
-
 def _same_model_first(predictions: Predictions, order: list[int], reason: str) -> Ranking:
     """One attempt; stand-ins serve the same model, since the body names one."""
     model = predictions.model[order[0]]
     chance = float(predictions.chance[order[0]])
     return Ranking(
         positions=tuple(p for p in order if predictions.model[p] == model),
-        steps=(Step(candidate=order[0], chance=chance, gain_seconds=0.0),),
+        steps=(Step(candidate=order[0], chance=chance, is_worth_it=True),),
         reason=reason,
     )

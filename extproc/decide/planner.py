@@ -136,7 +136,7 @@ def plan_ranked(
         others = [int(r) for r in pool.others if table.model_index[r] == model and int(r) not in rows]
         rows = _sequence([r for r in rows if table.model_index[r] == model], others, roomy, snapshot)
     rows = rows[: policy.max_attempts]
-    figures = _Figures.of(predictions, ranking)
+    figures = _Figures.of(predictions, ranking, rows)
     limit = min(policy.request_timeout_seconds, deadline_seconds or policy.request_timeout_seconds)
     per_try, hedges = _per_try(rows, figures, facts, policy, deadline_seconds)
     plan = _plan(
@@ -202,8 +202,8 @@ class _Figures:
     by_row: dict[int, _Figure]
 
     @classmethod
-    def of(cls, predictions: Predictions, ranking: Ranking) -> _Figures:
-        latency = predictions.latency
+    def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> _Figures:
+        latency, wanted = predictions.latency, frozenset(rows)
         chances: dict[int, float | None] = {
             position: step.chance for position, step in zip(ranking.positions, ranking.steps, strict=False)
         }
@@ -217,6 +217,7 @@ class _Figures:
                     chance=chances.get(p),
                 )
                 for p in ranking.positions
+                if predictions.rows[p] in wanted
             }
         )
 

@@ -20,10 +20,12 @@ from extproc.decide.order import Policy
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_ranked
 from extproc.decide.pools import PoolChoice, choose_pool
+from extproc.decide.sequence import value_of_going_on
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.predictions import Predictions
 from extproc.facts.request import RequestFacts
+from extproc.facts.text import TextProfile
 from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
 from extproc.sessions.book import SessionHistory
 
@@ -62,13 +64,14 @@ class QualityPlanner:
         deadline = facts.deadline_seconds or policy.deadline_seconds
         left = max(0.001, deadline - elapsed) if deadline is not None else None
         rows = _without_repeats(_rows(pool, snapshot), facts, history, snapshot)
+        is_conditional = policy.policy is Policy.FIRST_CORRECT
         predictions = self._forecaster.forecast(
             facts,
             rows,
             snapshot,
             prompt_tokens=budget.prompt_tokens,
             history=history,
-            is_conditional=policy.policy is Policy.FIRST_CORRECT,
+            is_conditional=is_conditional,
         )
         is_verified = policy.verifies(facts)
         ranking = _rank(
@@ -76,8 +79,7 @@ class QualityPlanner:
             snapshot,
             policy,
             history=history,
-            max_attempts=policy.max_attempts if is_verified else 1,
-            deadline_seconds=left,
+            horizon=policy.max_attempts if is_verified or facts.session else 1,
         )
         plan = plan_ranked(
             facts,
@@ -93,33 +95,46 @@ class QualityPlanner:
             deadline_seconds=left,
         )
         self._remember(decision_id, predictions.latency.load(ranking.positions[0]))
+        if predictions.failed and not is_conditional:
+            # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
+            plan = replace(plan, attempts=tuple(replace(one, chance=None) for one in plan.attempts))
         return replace(plan, started_unix_ms=unix_ms - round(elapsed * 1000))
 
     def goes_on(
         self, context: AttemptContext, snapshot: FleetSnapshot, policy: PlanPolicy
     ) -> tuple[bool, str]:
-        """Say whether the next attempt of a plan is worth it at the present load."""
-        plan, following = context.plan, context.next_attempt
-        if following.chance is None:
+        """Say whether the rest of a plan is worth it at the present load: its next attempt, and what may follow."""
+        plan, table = context.plan, snapshot.table
+        remaining = [
+            attempt for attempt in plan.attempts[context.position + 1 :] if attempt.chance is not None
+        ]
+        rows = [table.row_by_address.get(attempt.address) for attempt in remaining]
+        if not remaining or remaining[0] is not context.next_attempt:
             return False, "no_further_model"
-        row = snapshot.table.row_by_address.get(following.address)
-        if row is None:
+        if None in rows:
             return False, "instance_gone"
         latency = self._estimators.latency.predict(
             snapshot,
-            np.array([row]),
+            np.array(rows, dtype=np.int64),
             prompt_tokens=float(plan.prompt_tokens or 0),
-            output_tokens=float(plan.output_tokens or 1),
+            output_tokens=np.array([self._median_output_tokens(attempt.model) for attempt in remaining]),
             sequences=1,
         )
-        own = float(latency.total_seconds[0])
-        if plan.deadline_seconds is not None and context.elapsed_seconds + own > plan.deadline_seconds:
-            return False, "deadline"
+        if plan.deadline_seconds is not None:
+            left = plan.deadline_seconds - context.elapsed_seconds
+            if float(latency.total_seconds[0]) > left:
+                return False, "deadline"
         objective = policy.objective
-        price = own + objective.congestion_weight * float(latency.caused_seconds[0])
-        if objective.worth_seconds * following.chance <= price:
-            return False, "not_worth_it"
-        return True, "worth_it"
+        prices = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
+        value = value_of_going_on(
+            [attempt.chance or 0.0 for attempt in remaining],
+            prices.tolist(),
+            worth_seconds=objective.worth_seconds,
+        )
+        return (True, "worth_it") if value > 0.0 else (False, "not_worth_it")
+
+    def _median_output_tokens(self, model: str) -> float:
+        return float(self._estimators.outputs.predict(model, TextProfile(), 0.5))
 
     def forget(self, decision_id: str) -> LoadAtDecision | None:
         """Hand out the load that a decision met, once."""
@@ -156,8 +171,7 @@ def _rank(
     policy: PlanPolicy,
     *,
     history: SessionHistory | None,
-    max_attempts: int,
-    deadline_seconds: float | None,
+    horizon: int,
 ) -> Ranking:
     match policy.policy:
         case Policy.LAAR:
@@ -167,10 +181,4 @@ def _rank(
         case Policy.SESSION_AFFINITY:
             return rank_session_affinity(predictions, snapshot, history)
         case _:
-            return rank_first_correct(
-                predictions,
-                snapshot,
-                policy.objective,
-                max_attempts=max_attempts,
-                deadline_seconds=deadline_seconds,
-            )
+            return rank_first_correct(predictions, snapshot, policy.objective, horizon=horizon)

@@ -5,20 +5,28 @@ to others, money), a sequence is worth
 
     U = sum over k of  P(all before k failed) * (V * p_k - s_k)
 
-where V is what a correct answer is worth, in seconds. An attempt belongs into the sequence only while what it adds is
-positive, so a hopeless question is given up instead of being sent to the biggest model because it is there. The chances hang
-together by one latent difficulty per question (`estimate.quality`): at each of its nodes the models are independent, and a
-failure multiplies the nodes' weights by (1 - p). RouteBalance is the case of one attempt, LAAR that of time alone.
+where V is what a correct answer is worth, in seconds. With S the models that have failed, F(S) the chance of that, and J(S) what is
+still to be gained,
+
+    J(S) = max(0, max over m not in S of  V * (F(S) - F(S+m)) - s_m * F(S) + J(S+m))
+
+is solved exactly over the subsets of a handful of models. An attempt that adds nothing is not made: a hopeless question is given up
+instead of being sent to the biggest model because it is there. The chances hang together by one latent difficulty per question
+(`estimate.quality`): at each of its nodes the models are independent. RouteBalance is the case of one attempt, LAAR that of time alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+
+MOST_CANDIDATES = 8
+"""Models that are weighed together; beyond, those with the best chance per second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +36,21 @@ class Step:
     Attributes:
         candidate: Index of the candidate.
         chance: P(correct) given that all earlier attempts failed.
-        gain_seconds: What the attempt adds, once reached: V * chance - price.
+        is_worth_it: True when the attempt, with what may follow it, adds to the utility at today's prices.
     """
 
     candidate: int
     chance: float
-    gain_seconds: float
+    is_worth_it: bool
 
 
 def best_sequence(
-    table: Floats,
-    weights: Floats,
-    price_seconds: Floats,
-    *,
-    worth_seconds: float,
-    max_attempts: int,
-    latency_seconds: Floats | None = None,
-    deadline_seconds: float | None = None,
+    table: Floats, weights: Floats, price_seconds: Floats, *, worth_seconds: float, max_attempts: int
 ) -> tuple[Step, ...]:
-    """Choose attempts one after the other, each with a look at the best one that could follow it.
+    """Order the candidates as they are best tried, all of them up to the limit.
+
+    The attempts that are worth it come first, in their best order; the others follow, since prices may have fallen by the time
+    that they are reached. `value_of_going_on` decides then.
 
     Args:
         table: P(correct) of each candidate at each node of the latent difficulty, shape (candidates, nodes).
@@ -54,52 +58,91 @@ def best_sequence(
         price_seconds: What an attempt of each candidate costs, shape (candidates,), above 0.
         worth_seconds: What a correct answer is worth.
         max_attempts: Longest sequence, at least 1.
-        latency_seconds: Expected time of an attempt of each candidate; needed with a deadline.
-        deadline_seconds: An attempt that is expected to end later is not added; None without a deadline.
 
     Returns:
-        At least one step, for every request is tried once: the first has the largest gain even if it is negative.
+        At least one step, for every request is tried once.
     """
+    considered = _considered(table, weights, price_seconds)
+    chances, prices = table[considered], price_seconds[considered]
+    failing = _chance_that_all_fail(chances, weights)
+    value = _value(failing, prices, worth_seconds, horizon=max_attempts)
     steps: list[Step] = []
-    remaining = list(range(len(price_seconds)))
-    left = deadline_seconds
-    while remaining and len(steps) < max_attempts:
-        rows = np.array(remaining)
-        chances = table[rows] @ weights
-        gains = worth_seconds * chances - price_seconds[rows]
-        allowed = np.ones(len(rows), dtype=np.bool_)
-        if left is not None and latency_seconds is not None and steps:
-            allowed = latency_seconds[rows] <= left
-        follows = len(steps) + 1 < max_attempts
-        values = (
-            gains + _best_follow_up(table[rows], weights, price_seconds[rows], worth_seconds)
-            if follows
-            else gains
-        )
-        position = int(np.argmax(np.where(allowed, values, -np.inf)))
-        if steps and (not allowed[position] or gains[position] <= 0.0):
-            break
-        chosen = remaining.pop(position)
+    failed = 0
+    for made in range(min(max_attempts, len(considered))):
+        best, gain = _best_next(failed, failing, prices, worth_seconds, value[made + 1])
+        reached = failing[failed]
+        after = failing[failed | 1 << best]
+        chance = 1.0 - after / reached if reached > 0.0 else 0.0
+        is_worth_it = gain > 0.0 and all(step.is_worth_it for step in steps)
         steps.append(
-            Step(candidate=chosen, chance=float(chances[position]), gain_seconds=float(gains[position]))
+            Step(candidate=int(considered[best]), chance=float(chance), is_worth_it=is_worth_it or not steps)
         )
-        weights = weights * (1.0 - table[chosen])
-        total = weights.sum()
-        if total <= 0.0:
-            break
-        weights = weights / total
-        if left is not None and latency_seconds is not None:
-            left -= float(latency_seconds[chosen])
+        failed |= 1 << best
     return tuple(steps)
 
 
-def _best_follow_up(table: Floats, weights: Floats, price_seconds: Floats, worth_seconds: float) -> Floats:
-    """What the best second attempt adds to each first one, weighed by the chance that it is reached; at least 0."""
-    if len(table) < 2:
-        return np.zeros(len(table))
-    failing = weights * (1.0 - table)
-    reached = failing.sum(axis=1)
-    gain = worth_seconds * (failing @ table.T) - reached[:, np.newaxis] * price_seconds
-    np.fill_diagonal(gain, 0.0)
-    result: Floats = np.maximum(gain.max(axis=1), 0.0)
+def value_of_going_on(
+    chances: Sequence[float], price_seconds: Sequence[float], *, worth_seconds: float
+) -> float:
+    """What the rest of a sequence in its order is worth with the best stop; 0 or less when stopping is best.
+
+    Args:
+        chances: P(correct) of each remaining attempt given that all before it failed; at least one.
+        price_seconds: Price of each.
+        worth_seconds: What a correct answer is worth.
+    """
+    value = 0.0
+    for chance, price in zip(reversed(chances), reversed(price_seconds), strict=True):
+        value = worth_seconds * chance - price + (1.0 - chance) * max(0.0, value)
+    return value
+
+
+def _considered(table: Floats, weights: Floats, price_seconds: Floats) -> npt.NDArray[np.int64]:
+    if len(price_seconds) <= MOST_CANDIDATES:
+        return np.arange(len(price_seconds))
+    order = np.argsort(-(table @ weights) / price_seconds, kind="stable")
+    return np.sort(order[:MOST_CANDIDATES])
+
+
+def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:
+    """F(S) for every subset S of the candidates, as a bit mask; shape (2 ** candidates,)."""
+    surviving = weights[np.newaxis, :]
+    for chances in table:
+        surviving = np.concatenate((surviving, surviving * (1.0 - chances)))
+    result: Floats = surviving.sum(axis=1)
     return result
+
+
+def _value(failing: Floats, prices: Floats, worth_seconds: float, *, horizon: int) -> list[Floats]:
+    """J(S) by number of attempts made before, so that no more than `horizon` are; the last entry is zero."""
+    count = len(prices)
+    masks = np.arange(len(failing))
+    values = [np.zeros(len(failing))]
+    for _ in range(min(horizon, count)):
+        following = values[0]
+        best = np.zeros(len(failing))
+        for candidate in range(count):
+            after = masks | (1 << candidate)
+            gain = worth_seconds * (failing - failing[after]) - prices[candidate] * failing + following[after]
+            best = np.where(after != masks, np.maximum(best, gain), best)
+        values.insert(0, best)
+    return values
+
+
+def _best_next(
+    failed: int, failing: Floats, prices: Floats, worth_seconds: float, following: Floats
+) -> tuple[int, float]:
+    """The best next candidate after a set of failures, and what it adds together with what follows."""
+    best, best_gain = -1, -np.inf
+    for candidate in range(len(prices)):
+        after = failed | 1 << candidate
+        if after == failed:
+            continue
+        gain = float(
+            worth_seconds * (failing[failed] - failing[after])
+            - prices[candidate] * failing[failed]
+            + following[after]
+        )
+        if gain > best_gain:
+            best, best_gain = candidate, gain
+    return best, best_gain

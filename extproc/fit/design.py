@@ -22,7 +22,7 @@ LEAST_DOCUMENTS: Final = 2
 TAIL: Final = 0.01
 """Share of prompts at either end of a number's range that are taken as at its end."""
 
-NUMBER_SCALE: Final = 0.2
+NUMBER_SCALE: Final = 1.0
 WORD_SCALE: Final = 4.0
 """Columns are scaled so that one ridge penalty fits numbers and words."""
 
@@ -50,7 +50,9 @@ class Design:
     def matrix(self, prompts: Sequence[PromptFeatures]) -> Floats:
         """Rows for prompts: first the numbers, then the directions."""
         numbers = np.clip(number_matrix(prompts), self.least, self.most) - self.centre
-        scaled = numbers * np.divide(NUMBER_SCALE, self.spread, out=np.zeros_like(self.spread), where=self.spread > 0)
+        scaled = numbers * np.divide(
+            NUMBER_SCALE, self.spread, out=np.zeros_like(self.spread), where=self.spread > 0
+        )
         words = self.words(gram_matrix(prompts)) @ self.directions
         return np.hstack([scaled, WORD_SCALE * words])
 

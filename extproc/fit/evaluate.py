@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -48,20 +49,18 @@ def judge(trial: Trial, seed: int, samples: int = SAMPLES) -> dict[str, object]:
             "log_loss": as_json(_mean(log_losses(odds, trial.outcomes), samples, seed)),
             "brier": as_json(_mean(brier_scores(odds, trial.outcomes), samples, seed)),
             "auc": round(mean_auc(odds, trial.outcomes), 4),
-            "ece": round(
-                calibration_error(calibration(chances(odds).ravel(), trial.outcomes.ravel())), 4
-            ),
+            "ece": round(calibration_error(calibration(chances(odds).ravel(), trial.outcomes.ravel())), 4),
             "joint_independent": as_json(_mean(trial.joint(name, coupled=False), samples, seed)),
             "joint_coupled": as_json(_mean(trial.joint(name, coupled=True), samples, seed)),
-            "value": as_json(bootstrap(lambda drawn, name=name: value(name, drawn), questions, samples, seed)),
+            "value": as_json(bootstrap(partial(value, name), questions, samples, seed)),
             "area": round(routed.area, 4),
             "over_uniform": round(routed.over_uniform, 4),
             "at_best": round(routed.at_best, 4),
         }
-    best = max((name for name in ESTIMATORS if name != OURS), key=lambda name: value(name, np.arange(questions)))
-    ahead = bootstrap(
-        lambda drawn: value(OURS, drawn) - value(best, drawn), questions, samples, seed
+    best = max(
+        (name for name in ESTIMATORS if name != OURS), key=lambda name: value(name, np.arange(questions))
     )
+    ahead = bootstrap(lambda drawn: value(OURS, drawn) - value(best, drawn), questions, samples, seed)
     return {
         "fleet": trial.fleet,
         "data": trial.data,
@@ -120,18 +119,26 @@ def calibration_after_failures(trials: Sequence[Trial]) -> dict[str, object]:
             if failures == 0 and not coupled:
                 continue
             pairs = [trial.after_failures(OURS, failures, coupled=coupled) for trial in trials]
-            bins = calibration(np.concatenate([said for said, _ in pairs]), np.concatenate([right for _, right in pairs]))
+            bins = calibration(
+                np.concatenate([said for said, _ in pairs]), np.concatenate([right for _, right in pairs])
+            )
             result[f"after {failures}, {label}"] = {
                 "error": round(calibration_error(bins), 4),
                 "bins": [
-                    {"predicted": round(each.predicted, 4), "observed": round(each.observed, 4), "count": each.count}
+                    {
+                        "predicted": round(each.predicted, 4),
+                        "observed": round(each.observed, 4),
+                        "count": each.count,
+                    }
                     for each in bins
                 ],
             }
     return result
 
 
-def average_value(judged: Sequence[dict[str, object]], among: Callable[[dict[str, object]], bool]) -> dict[str, float]:
+def average_value(
+    judged: Sequence[dict[str, object]], among: Callable[[dict[str, object]], bool]
+) -> dict[str, float]:
     """Routing value of each estimator, averaged over all data sets and tasks that were left out."""
     collected: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
     for each in judged:

@@ -19,7 +19,14 @@ from extproc.fit.table import OutcomeTable
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-PENALTIES: Final = (Penalty(0.3, 1), Penalty(1, 3), Penalty(3, 10), Penalty(3, 30), Penalty(10, 60), Penalty(30, 300))
+PENALTIES: Final = (
+    Penalty(0.3, 1),
+    Penalty(1, 3),
+    Penalty(3, 10),
+    Penalty(3, 30),
+    Penalty(10, 60),
+    Penalty(30, 300),
+)
 """Tried in cross-validation, from the boldest to the most careful."""
 
 TRUSTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -180,9 +187,7 @@ def _choose_trust(
     return TRUSTS[int(losses.argmin())], NOVEL_SLOPES[int(gains.argmax())]
 
 
-def _text_weights(
-    table: OutcomeTable, design: Design, regressions: Regressions, trust: float
-) -> TextWeights:
+def _text_weights(table: OutcomeTable, design: Design, regressions: Regressions, trust: float) -> TextWeights:
     weights = WORD_SCALE * design.scale[:, None] * (design.directions @ regressions.weights[len(NUMBERS) :])
     rarity = 1.0 / (1.0 + design.documents)
     # A prompt's own words are among the documents: without itself, each would be one document rarer.

@@ -61,13 +61,21 @@ FLEETS: Final = (
         {"Mixtral-8x7B-Instruct-v0.1": 13.0, "Mistral-Nemo-Instruct-2407": 12.0, "Mistral-Large-2": 123.0},
         ("zeroeval_gsm",),
     ),
-    _fleet("Mistral and Mixtral", {"Mistral-7B-Instruct-v0.2": 7.0, "Mixtral-8x7B-Instruct-v0.1": 13.0}, ("mmlu_pro",)),
+    _fleet(
+        "Mistral and Mixtral",
+        {"Mistral-7B-Instruct-v0.2": 7.0, "Mixtral-8x7B-Instruct-v0.1": 13.0},
+        ("mmlu_pro",),
+    ),
     _fleet(
         "Gemma 2 (gsm)",
         {"gemma-2-2b-it": 2.0, "gemma-2-9b-it": 9.0, "gemma-2-27b-it@together": 27.0},
         ("zeroeval_gsm",),
     ),
-    _fleet("Gemma 2 (crux)", {"gemma-2-2b-it": 2.0, "gemma-2-9b-it": 9.0, "gemma-2-27b-it": 27.0}, ("zeroeval_crux",)),
+    _fleet(
+        "Gemma 2 (crux)",
+        {"gemma-2-2b-it": 2.0, "gemma-2-9b-it": 9.0, "gemma-2-27b-it": 27.0},
+        ("zeroeval_crux",),
+    ),
     _fleet(
         "mixed open, with a specialist",
         {

@@ -42,7 +42,12 @@ def fit_regressions(matrix: Floats, outcomes: Floats, penalty: Penalty) -> Regre
     asked = ~np.isnan(outcomes)
     any_asked = asked.any(axis=1)
     # What a model is better or worse than the others must not pass for the difficulty of the prompts it was asked.
-    rates = np.array([outcomes[asked[:, model], model].mean() if asked[:, model].any() else 0.5 for model in range(outcomes.shape[1])])
+    rates = np.array(
+        [
+            outcomes[asked[:, model], model].mean() if asked[:, model].any() else 0.5
+            for model in range(outcomes.shape[1])
+        ]
+    )
     above = np.where(asked, outcomes - rates, 0.0).sum(axis=1) / np.maximum(asked.sum(axis=1), 1)
     mean = np.clip(rates.mean() + above, 0.0, 1.0)
     width = matrix.shape[1]

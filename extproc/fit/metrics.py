@@ -67,7 +67,11 @@ def calibration(predicted: Floats, outcomes: Floats) -> list[Bin]:
     """Observed frequency by predicted chance, in ten equal steps; empty ones are left out."""
     slot = np.minimum((predicted * BINS).astype(int), BINS - 1)
     return [
-        Bin(float(predicted[slot == index].mean()), float(outcomes[slot == index].mean()), int((slot == index).sum()))
+        Bin(
+            float(predicted[slot == index].mean()),
+            float(outcomes[slot == index].mean()),
+            int((slot == index).sum()),
+        )
         for index in range(BINS)
         if (slot == index).any()
     ]

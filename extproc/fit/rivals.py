@@ -38,10 +38,19 @@ class Estimator(Protocol):
 class PriorOnly:
     """Each model's accuracy, whatever the prompt."""
 
+    @classmethod
+    def of(cls, accuracies: Floats) -> PriorOnly:
+        """The one with these accuracies."""
+        prior = cls()
+        prior._odds = to_log_odds(accuracies)
+        return prior
+
     def fit(self, table: OutcomeTable) -> None:
+        """See `Estimator`."""
         self._odds = to_log_odds((table.outcomes.sum(axis=0) + 1.0) / (len(table.prompts) + 2.0))
 
     def log_odds(self, prompts: Sequence[PromptFeatures]) -> Floats:
+        """See `Estimator`."""
         return np.tile(self._odds, (len(prompts), 1))
 
 
@@ -51,6 +60,7 @@ class LengthAndLanguage:
     _columns = (0, *(NUMBERS.index(name) for name in _LANGUAGES))
 
     def fit(self, table: OutcomeTable) -> None:
+        """See `Estimator`."""
         numbers = number_matrix(table.prompts)[:, self._columns]
         self._centre, self._spread = numbers.mean(axis=0), numbers.std(axis=0) + 1e-3
         matrix = (numbers - self._centre) / self._spread
@@ -58,6 +68,7 @@ class LengthAndLanguage:
         self._fits = [fit_one(matrix, outcomes, zero, _LAAR_PENALTY) for outcomes in table.outcomes.T]
 
     def log_odds(self, prompts: Sequence[PromptFeatures]) -> Floats:
+        """See `Estimator`."""
         matrix = (number_matrix(prompts)[:, self._columns] - self._centre) / self._spread
         return bounded(np.column_stack([matrix @ weights + start for weights, start in self._fits]))
 
@@ -69,11 +80,13 @@ class Neighbours:
     """
 
     def fit(self, table: OutcomeTable) -> None:
+        """See `Estimator`."""
         self._design: Design = learn_design(table.prompts, 0, 0)
         self._words = self._design.words(gram_matrix(table.prompts))
         self._outcomes = table.outcomes
 
     def log_odds(self, prompts: Sequence[PromptFeatures]) -> Floats:
+        """See `Estimator`."""
         words = self._design.words(gram_matrix(prompts))
         count = min(NEIGHBOURS, len(self._outcomes))
         chances = np.empty((len(prompts), self._outcomes.shape[1]))
@@ -91,11 +104,13 @@ class LinearWords:
     """Logistic regression on the hashed words alone, every one with a weight of its own."""
 
     def fit(self, table: OutcomeTable) -> None:
+        """See `Estimator`."""
         self._design = learn_design(table.prompts, 0, 0)
         words = self._design.words(gram_matrix(table.prompts))
         self._fits = [_linear(words, outcomes) for outcomes in table.outcomes.T]
 
     def log_odds(self, prompts: Sequence[PromptFeatures]) -> Floats:
+        """See `Estimator`."""
         words = self._design.words(gram_matrix(prompts))
         return bounded(np.column_stack([words @ weights + start for weights, start in self._fits]))
 
@@ -115,9 +130,11 @@ class Ours:
         self.fitted: Fitted | None = None
 
     def fit(self, table: OutcomeTable) -> None:
+        """See `Estimator`."""
         self.fitted = fit_model(table, self._settings)
 
     def log_odds(self, prompts: Sequence[PromptFeatures]) -> Floats:
+        """See `Estimator`."""
         if self.fitted is None:
             raise ValueError("fit before asking")
         return bounded(np.array([self.fitted.model.log_odds(prompt)[0][:-1] for prompt in prompts]))

@@ -12,7 +12,7 @@ from extproc.estimate.quality.priors import SLOPE
 
 Floats = npt.NDArray[np.float64]
 
-GRID: Final[Floats] = np.geomspace(0.4, 5.0, 16)
+GRID: Final[Floats] = np.geomspace(0.5, 4.0, 16)
 """Slopes that are tried."""
 
 SPREAD: Final = 0.4

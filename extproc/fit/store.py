@@ -93,15 +93,19 @@ def load_model(directory: Path) -> QualityModel:
         raise ValueError(f"{directory.name}: {error}") from error
 
 
-def _assemble(
-    manifest: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.float64]]
-) -> QualityModel:
+def _assemble(manifest: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.float64]]) -> QualityModel:
     text = manifest["text"]
     words = None
     if isinstance(text, dict):
+        thresholds = {name: _number(text, name) for name in _TEXT_NUMBERS}
         words = TextWeights(
-            **{name: arrays[f"text_{name}"].astype(np.float32) for name in _TEXT_ARRAYS},
-            **{name: float(text[name]) for name in _TEXT_NUMBERS},
+            weights=arrays["text_weights"].astype(np.float32),
+            scale=arrays["text_scale"].astype(np.float32),
+            rarity=arrays["text_rarity"].astype(np.float32),
+            familiar=thresholds["familiar"],
+            novel=thresholds["novel"],
+            alien=thresholds["alien"],
+            novel_trust=thresholds["novel_trust"],
         )
     names = manifest["models"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -126,7 +130,9 @@ def _manifest(path: Path) -> Mapping[str, object]:
     expected = {"version": VERSION, "numbers": list(NUMBERS), "grams": GRAMS}
     for key, value in expected.items():
         if manifest.get(key) != value:
-            raise ValueError(f"{where}: `{key}` is {manifest.get(key)!r:.80}, expected {value!r:.80}; fit it again")
+            raise ValueError(
+                f"{where}: `{key}` is {manifest.get(key)!r:.80}, expected {value!r:.80}; fit it again"
+            )
     return manifest
 
 

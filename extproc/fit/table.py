@@ -71,7 +71,7 @@ class OutcomeTable:
         if missing:
             raise ValueError(f"{self.name}: unknown models {missing}")
         outcomes = self.outcomes[:, [self.models.index(model) for model in models]]
-        complete = ~np.isnan(outcomes).any(axis=1)
+        complete: Mask = np.asarray(np.isfinite(outcomes).all(axis=1))
         narrow = OutcomeTable(
             name=self.name,
             models=tuple(models),

@@ -99,14 +99,16 @@ class Trial:
 def _subsets(items: list[int], size: int) -> list[list[int]]:
     if size == 0:
         return [[]]
-    return [[item, *rest] for index, item in enumerate(items) for rest in _subsets(items[index + 1 :], size - 1)]
+    return [
+        [item, *rest] for index, item in enumerate(items) for rest in _subsets(items[index + 1 :], size - 1)
+    ]
 
 
 def inside(fleet: FleetOfModels, data: str, folder: Path, advance: Callable[[], None]) -> Trial:
     """Five parts by question: the rest is like what was fitted."""
     table = load(data, folder).fleet(tuple(fleet.costs))
     names = tuple(f"fold {fold}" for fold in range(FOLDS))
-    return run(fleet, table, data, table.folds(FOLDS), names, advance)
+    return run(fleet, table, data, table.folds(FOLDS), names, advance=advance)
 
 
 def across(fleet: FleetOfModels, folder: Path, advance: Callable[[], None]) -> Trial:
@@ -116,7 +118,8 @@ def across(fleet: FleetOfModels, folder: Path, advance: Callable[[], None]) -> T
         tables = [replace(each, groups=(each.name,) * len(each.prompts)) for each in tables]
     table = stacked(tables, " + ".join(fleet.across))
     names = tuple(sorted(set(table.groups)))
-    return run(fleet, table, table.name, np.array([names.index(group) for group in table.groups]), names, advance)
+    parts = np.array([names.index(group) for group in table.groups])
+    return run(fleet, table, table.name, parts, names, advance=advance)
 
 
 def run(
@@ -125,6 +128,7 @@ def run(
     data: str,
     parts: Parts,
     names: tuple[str, ...],
+    *,
     advance: Callable[[], None],
 ) -> Trial:
     """Fit every estimator to all parts but one, and ask it about that one, for each part in turn."""
@@ -138,9 +142,12 @@ def run(
                 odds[name][parts == part] = estimator.log_odds(asked.prompts)
             advance()
         slopes = {
-            name: np.array([
-                fit_slopes(said[parts != part], table.outcomes[parts != part])[:-1] for part in range(len(names))
-            ])
+            name: np.array(
+                [
+                    fit_slopes(said[parts != part], table.outcomes[parts != part])[:-1]
+                    for part in range(len(names))
+                ]
+            )
             for name, said in odds.items()
         }
     return Trial(

@@ -16,7 +16,7 @@ from loadgen.questions.catalog import load_questions
 from loadgen.questions.question import QuestionSet
 from loadgen.ttca.report import as_document, plot, show
 from loadgen.ttca.run import run_study
-from loadgen.ttca.study import Study, StudyResult
+from loadgen.ttca.study import MOST_OUTPUT_TOKENS, Study, StudyResult, without_loops
 
 
 def compare_policies(study: Study, out: Path, environ: Mapping[str, str], console: Console) -> StudyResult:
@@ -35,8 +35,9 @@ def compare_policies(study: Study, out: Path, environ: Mapping[str, str], consol
     """
     began = time.monotonic()
     study.check()
-    questions = load_questions(study.questions, data_folder(environ), seed=study.seed)
-    console.print(_origin(questions), highlight=False)
+    whole = load_questions(study.questions, data_folder(environ), seed=study.seed)
+    questions = without_loops(whole)
+    console.print(_origin(questions, left_out=_size(whole) - _size(questions)), highlight=False)
     points = sum(len(study.points(load)) for load in study.rates)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -62,11 +63,15 @@ def compare_policies(study: Study, out: Path, environ: Mapping[str, str], consol
     return result
 
 
-def _origin(questions: QuestionSet) -> str:
+def _size(questions: QuestionSet) -> int:
+    return len(questions.training) + len(questions.held_out)
+
+
+def _origin(questions: QuestionSet, *, left_out: int) -> str:
     origin = "recorded answers" if questions.is_recorded else "generated, since there is no data folder"
     return (
         f"{questions.name} ({origin}): {len(questions.training)} questions to learn from, "
-        f"{len(questions.held_out)} to ask"
+        f"{len(questions.held_out)} to ask, {left_out} left out for answers of more than {MOST_OUTPUT_TOKENS} tokens"
     )
 
 

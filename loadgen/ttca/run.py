@@ -1,10 +1,13 @@
-"""Runs a study: one stack for all points, whose policy is switched by editing its fleet file."""
+"""Runs a study: one stack for all points, whose policy is switched by editing its fleet file.
+
+The service is started anew for each point with what it had learned in the warm-up. Otherwise what one policy's traffic
+teaches would change the next one's decisions: LAAR asks the largest models the hardest questions only.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,20 +24,18 @@ from loadgen.stack.local import LocalStack
 from loadgen.stack.ports import with_free_ports
 from loadgen.ttca.arms import ARMS, Arm
 from loadgen.ttca.client import Asking, Manner, ask_all
-from loadgen.ttca.fleet import fleet_document
+from loadgen.ttca.fleet import SCRAPE_SECONDS, fleet_document
 from loadgen.ttca.machine import MachineWatch
 from loadgen.ttca.stories import DEADLINES_SECONDS, UpstreamTry, read_journal, success_within, tell_stories
 from loadgen.ttca.study import Point, PointPlan, Study, draw_askings
 from loadgen.virtual.simulation import Run
 from loadgen.virtual.summary import summarize
 
-RELOAD_SECONDS = 10.0
-"""How long an edit of the fleet file may take to be taken over."""
+START_SECONDS = 10.0
+"""How long Envoy may take to find the service again."""
 
 SETTLE_SECONDS = 0.3
 """Pause after a point, for the last entries of the access log."""
-
-_RELOADS = re.compile(r'^ttca_fleet_reloads_total\{result="(ok|refused)"\} ([0-9.]+)$', re.MULTILINE)
 
 OnProgress = Callable[[str], None]
 """Hears what is running now; called once per point, when it begins."""
@@ -82,14 +83,7 @@ class _Runner:
         clusters = stack.settings.fleet().clusters
         self._prices: dict[str, Price] = {cluster.model: cluster.price for cluster in clusters}
         self._models = {i.address: cluster.model for cluster in clusters for i in cluster.instances}
-        self._watch = MachineWatch(
-            {
-                "service": stack.service.pid,
-                "envoy": stack.envoy.pid,
-                "fleet": stack.simulators.pid,
-                "clients": os.getpid(),
-            }
-        )
+        self._learned = b""
 
     async def warm_up(self) -> None:
         """Ask training questions of each model in turn, so that lengths and speeds are learned."""
@@ -105,11 +99,13 @@ class _Runner:
         if all(asking.errors for asking in askings):
             raise StackError(f"no request was answered; logs are in {self._stack.run_dir}")
         await asyncio.sleep(SETTLE_SECONDS)
+        await self._stack.service.stop()
+        self._learned = self._state_file.read_bytes()
 
     async def point(self, plan: PointPlan) -> Point:
         """Run one point."""
         study, arm = self._study, ARMS[plan.arm]
-        await self._switch(arm, plan.value)
+        await self._start_service(arm, plan.value)
         await self._forget_journals()
         manner = Manner(
             is_verified=arm.is_verified,
@@ -118,9 +114,10 @@ class _Runner:
             run=f"{plan.load}-{plan.arm}-{plan.value:g}",
         )
         askings = study.askings(self._questions.held_out, plan.load)
-        self._watch.start()
+        watch = MachineWatch(self._pids())
+        watch.start()
         await ask_all(self._http, self._stack.gateway_url, askings, lambda _: manner, on_done=_ignore)
-        usage = self._watch.stop()
+        usage = watch.stop()
         await asyncio.sleep(SETTLE_SECONDS)
         stories = tell_stories(askings, await self._tries(), self._prices, time_scale=study.time_scale)
         end = max(story.ended_seconds for story in stories)
@@ -134,28 +131,44 @@ class _Runner:
             errors=sum(asking.errors for asking in askings),
         )
 
-    async def _switch(self, arm: Arm, value: float) -> None:
-        """Edit the fleet file and wait until the service follows."""
-        before = await self._reloads()
+    @property
+    def _state_file(self) -> Path:
+        return Path(self._stack.settings.service.state_file)
+
+    def _pids(self) -> dict[str, int]:
+        stack = self._stack
+        return {
+            "service": stack.service.pid,
+            "envoy": stack.envoy.pid,
+            "fleet": stack.simulators.pid,
+            "clients": os.getpid(),
+        }
+
+    async def _start_service(self, arm: Arm, value: float) -> None:
+        """Start the service with an arm's policy and with what the warm-up has taught it."""
 
         def edit(document: dict[str, Any]) -> None:
             document["policy"] = {"name": arm.policy}
             worth = arm.worth_seconds(value) / self._study.time_scale
             document["objective"] = {"correct_answer_worth_seconds": worth}
 
+        await self._stack.service.stop()
+        self._state_file.write_bytes(self._learned)
         self._stack.write_fleet(edit)
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while (after := await self._reloads())["ok"] == before["ok"]:
-            if after["refused"] > before["refused"] or time.monotonic() > deadline:
-                raise StackError(
-                    f"the service did not take over policy {arm.policy}: {self._stack.service.log}"
-                )
-            await asyncio.sleep(0.05)
+        await self._stack.start_service()
+        deadline = time.monotonic() + START_SECONDS
+        while not await self._decides():
+            if time.monotonic() > deadline:
+                raise StackError(f"Envoy does not reach the service; logs are in {self._stack.run_dir}")
+            await asyncio.sleep(0.1)
+        # Until every instance has been scraped, the service does not know whether they are well.
+        await asyncio.sleep(2 * SCRAPE_SECONDS)
 
-    async def _reloads(self) -> dict[str, float]:
-        async with self._http.get(f"{self._stack.service_admin_url}/metrics") as response:
-            found = dict(_RELOADS.findall(await response.text()))
-        return {result: float(found.get(result, 0)) for result in ("ok", "refused")}
+    async def _decides(self) -> bool:
+        """True when feedback that says nothing is refused, which only the service does."""
+        async with self._http.post(self._stack.gateway_url + "/v1/feedback", data=b"{}") as response:
+            await response.read()
+            return "x-ttca-error-reason" in response.headers
 
     async def _forget_journals(self) -> None:
         for address in self._models:

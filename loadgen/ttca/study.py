@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loadgen.arrivals import poisson
-from loadgen.questions.question import Question
+from loadgen.questions.question import Question, QuestionSet
 from loadgen.ttca.arms import ARMS
 from loadgen.ttca.client import Asking
 from loadgen.ttca.machine import Usage
@@ -19,6 +19,11 @@ QUICK_REQUESTS = 150
 """Requests of each point."""
 
 WARM_UP_REQUESTS = 150
+
+MOST_OUTPUT_TOKENS = 800
+"""A question on which some model's answer is longer is left out: that is a model in a loop, minutes long, and all of
+them wrong in ZeroEval; the end of a point would be waiting for a single one of them.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,15 @@ class StudyResult:
             arm: tuple(found[arm, value].summary for value in self.study.values(arm))
             for arm in self.study.arms
         }
+
+
+def without_loops(questions: QuestionSet) -> QuestionSet:
+    """Leave out the questions on which some model answers without end; see `MOST_OUTPUT_TOKENS`."""
+
+    def kept(part: Sequence[Question]) -> tuple[Question, ...]:
+        return tuple(one for one in part if max(one.output_tokens.values()) <= MOST_OUTPUT_TOKENS)
+
+    return replace(questions, training=kept(questions.training), held_out=kept(questions.held_out))
 
 
 def draw_askings(questions: Sequence[Question], count: int, rate: float, seed: int) -> list[Asking]:

@@ -72,7 +72,7 @@ def predictions(
 
 def rank(snapshot: FleetSnapshot, given: Predictions, **changes: Any) -> tuple[tuple[int, ...], int]:
     """Positions and number of weighed steps under `first_correct`."""
-    values: dict[str, Any] = {"max_attempts": 3, "deadline_seconds": None, "objective": OBJECTIVE, **changes}
+    values: dict[str, Any] = {"horizon": 3, "objective": OBJECTIVE, **changes}
     ranking = rank_first_correct(given, snapshot, values.pop("objective"), **values)
     return ranking.positions, len(ranking.steps)
 
@@ -84,13 +84,13 @@ def test_each_model_is_tried_on_its_cheapest_instance(snapshot: FleetSnapshot) -
 
 def test_without_verification_one_model_is_chosen(snapshot: FleetSnapshot) -> None:
     """With one attempt the larger gain wins, and its twin stands in."""
-    assert ((2, 3), 1) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]), max_attempts=1)
+    assert ((2, 3), 1) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]), horizon=1)
 
 
 def test_congestion_and_money_are_priced(snapshot: FleetSnapshot) -> None:
     """The delay caused to others and the dollars move the choice to the small model."""
     given = predictions(seconds=[3.0, 2.0, 9.0, 10.0], caused=2.0)
-    assert ((1, 0), 1) == rank(snapshot, given, max_attempts=1)
+    assert ((1, 0), 1) == rank(snapshot, given, horizon=1)
 
     dear = Objective(worth_seconds=40.0, congestion_weight=0.0, seconds_per_usd=2000.0)
     assert [5.0, 4.0, 29.0, 30.0] == price_seconds(given, snapshot, dear).tolist()

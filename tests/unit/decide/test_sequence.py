@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.decide.sequence import Floats, best_sequence
+from extproc.decide.sequence import MOST_CANDIDATES, Floats, best_sequence, value_of_going_on
 
 ONE_NODE = np.ones(1)
 
@@ -26,12 +26,17 @@ def utility(chosen: tuple[int, ...], chances: Floats, weights: Floats, prices: F
     return total
 
 
+def worthwhile(*args: object, **values: object) -> list[int]:
+    """Candidates of the steps that are worth it, in order."""
+    return [step.candidate for step in best_sequence(*args, **values) if step.is_worth_it]  # type: ignore[arg-type]
+
+
 def test_one_attempt_weighs_chance_against_price() -> None:
     """With a single attempt the candidate with the largest gain wins: RouteBalance's case."""
     (step,) = best_sequence(
         table(0.5, 0.9), ONE_NODE, np.array([1.0, 30.0]), worth_seconds=40.0, max_attempts=1
     )
-    assert (0, 0.5, 19.0) == (step.candidate, step.chance, step.gain_seconds)
+    assert (0, 0.5) == (step.candidate, step.chance)
 
     (step,) = best_sequence(
         table(0.5, 0.9), ONE_NODE, np.array([1.0, 10.0]), worth_seconds=40.0, max_attempts=1
@@ -42,20 +47,18 @@ def test_one_attempt_weighs_chance_against_price() -> None:
 def test_a_cheap_try_goes_first_when_a_second_may_follow() -> None:
     """What is second best alone can be the better first of two."""
     prices = np.array([1.0, 10.0])
-    single = best_sequence(table(0.5, 0.9), ONE_NODE, prices, worth_seconds=40.0, max_attempts=1)
-    double = best_sequence(table(0.5, 0.9), ONE_NODE, prices, worth_seconds=40.0, max_attempts=2)
 
-    assert [1] == [step.candidate for step in single]
-    assert [0, 1] == [step.candidate for step in double]
+    assert [1] == worthwhile(table(0.5, 0.9), ONE_NODE, prices, worth_seconds=40.0, max_attempts=1)
+    assert [0, 1] == worthwhile(table(0.5, 0.9), ONE_NODE, prices, worth_seconds=40.0, max_attempts=2)
 
 
-def test_it_stops_when_nothing_more_is_worth_it() -> None:
-    """An attempt whose chance does not pay its price is left out, however many were allowed."""
+def test_what_is_not_worth_it_is_listed_behind() -> None:
+    """Attempts whose chance does not pay their price follow marked, for prices may fall until they are reached."""
     steps = best_sequence(
         table(0.6, 0.1, 0.05), ONE_NODE, np.array([2.0, 5.0, 5.0]), worth_seconds=40.0, max_attempts=3
     )
 
-    assert [0] == [step.candidate for step in steps]
+    assert [(0, True), (1, False), (2, False)] == [(step.candidate, step.is_worth_it) for step in steps]
 
 
 def test_every_request_is_tried_once() -> None:
@@ -64,8 +67,7 @@ def test_every_request_is_tried_once() -> None:
         table(0.01, 0.01), ONE_NODE, np.array([9.0, 8.0]), worth_seconds=1.0, max_attempts=3
     )
 
-    assert [1] == [step.candidate for step in steps]
-    assert steps[0].gain_seconds < 0
+    assert [(1, True), (0, False)] == [(step.candidate, step.is_worth_it) for step in steps]
 
 
 def test_failures_make_hard_questions_likely() -> None:
@@ -79,51 +81,48 @@ def test_failures_make_hard_questions_likely() -> None:
     assert pytest.approx(0.5) == first.chance
     assert pytest.approx((0.5 * 0.1 * 0.9 + 0.5 * 0.9 * 0.1) / 0.5) == second.chance
     assert 1 == len(
-        best_sequence(easy_or_hard, weights, np.array([1.0, 10.0]), worth_seconds=40.0, max_attempts=2)
+        worthwhile(easy_or_hard, weights, np.array([1.0, 10.0]), worth_seconds=40.0, max_attempts=2)
     )
 
 
-def test_a_deadline_ends_the_sequence() -> None:
-    """A later attempt that is expected to end after the deadline is not added; the first one always is."""
-    prices = np.array([3.0, 3.0, 3.0])
-    chances = table(0.5, 0.5, 0.5)
+def test_many_models_are_narrowed_to_the_promising() -> None:
+    """Beyond the limit only the best chances per second are weighed, so that the work stays bounded."""
+    count = MOST_CANDIDATES + 3
+    chances = np.linspace(0.1, 0.9, count)
+    steps = best_sequence(
+        chances[:, np.newaxis], ONE_NODE, np.ones(count), worth_seconds=40.0, max_attempts=count
+    )
 
-    def length(deadline: float | None) -> int:
-        return len(
-            best_sequence(
-                chances,
-                ONE_NODE,
-                prices,
-                worth_seconds=100.0,
-                max_attempts=3,
-                latency_seconds=prices,
-                deadline_seconds=deadline,
-            )
-        )
+    assert set(range(3, count)) == {step.candidate for step in steps}
 
-    assert (1, 1, 2, 3) == (length(1.0), length(5.9), length(6.0), length(None))
+
+def test_going_on_looks_ahead() -> None:
+    """A poor next attempt is worth making when a good one stands behind it, and stopping is worth nothing."""
+    assert value_of_going_on([0.1], [5.0], worth_seconds=40.0) == pytest.approx(-1.0)
+    assert value_of_going_on([0.1, 0.9], [5.0, 5.0], worth_seconds=40.0) == pytest.approx(-1.0 + 0.9 * 31.0)
+    assert value_of_going_on([0.5, 0.1], [5.0, 50.0], worth_seconds=40.0) == pytest.approx(15.0)
 
 
 @given(
     chances=st.lists(st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3), min_size=1, max_size=4),
     prices=st.lists(st.floats(0.1, 30.0), min_size=4, max_size=4),
     worth=st.floats(1.0, 200.0),
-    max_attempts=st.integers(1, 3),
+    max_attempts=st.integers(1, 4),
 )
-def test_it_is_close_to_the_best_of_all_sequences(
+def test_it_is_the_best_of_all_sequences(
     chances: list[list[float]], prices: list[float], worth: float, max_attempts: int
 ) -> None:
-    """Exact up to two attempts; with three, never worse than the best sequence of two."""
+    """No sequence within the limit is worth more than the steps that are called worth it."""
     matrix, weights = np.array(chances), np.array([0.3, 0.4, 0.3])
     cost = np.array(prices[: len(chances)])
     steps = best_sequence(matrix, weights, cost, worth_seconds=worth, max_attempts=max_attempts)
-    chosen = tuple(step.candidate for step in steps)
+    chosen = tuple(step.candidate for step in steps if step.is_worth_it)
     reachable = [
         candidates
-        for length in range(1, min(max_attempts, 2, len(chances)) + 1)
+        for length in range(1, min(max_attempts, len(chances)) + 1)
         for candidates in itertools.permutations(range(len(chances)), length)
     ]
     best = max(utility(candidates, matrix, weights, cost, worth) for candidates in reachable)
 
-    assert len(set(chosen)) == len(chosen) <= max_attempts
+    assert len({step.candidate for step in steps}) == len(steps) == min(max_attempts, len(chances))
     assert utility(chosen, matrix, weights, cost, worth) >= best - 1e-6
