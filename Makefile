@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ ttca: install ## Compare routing policies through real Envoy on recorded questio
 
 simulate: install ## The same comparison in virtual time, with more requests; writes out/virtual/
 	@$(BIN)/python -m loadgen simulate
+
+overload: install ## What retries do to an overloaded fleet, blind and planned, in virtual time; writes out/virtual/overload.*
+	@$(BIN)/python -m loadgen overload
 
 eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
 	@$(BIN)/python -m loadgen.latency_eval

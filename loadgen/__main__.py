@@ -260,6 +260,37 @@ def simulate(  # noqa: PLR0917 -- one parameter per option
 
 
 @app.command()
+def overload(  # noqa: PLR0917 -- one parameter per option
+    questions: Annotated[str, typer.Option(help="Set of questions: zeroeval or mmlu_pro.")] = "zeroeval",
+    rate: Annotated[float, typer.Option(help="Arrivals per second that count as 100 %.")] = 37.0,
+    requests: Annotated[int, typer.Option(min=10, help="Requests of each run.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 2,
+    out: Annotated[Path, typer.Option(help="Folder for figures and plot.")] = Path("out/virtual"),
+) -> None:
+    """Sweep the load past saturation: what blind retries do to the fleet, and what the plan does."""
+    import os
+
+    from rich.console import Console
+
+    from loadgen.data import data_folder
+    from loadgen.questions.catalog import load_questions
+    from loadgen.virtual.arms import Workbench
+    from loadgen.virtual.overload import OverloadOptions, sweep
+    from loadgen.virtual.scenario import Scenario
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    try:
+        found = load_questions(questions, data_folder(os.environ), seed=seed)
+        scenario = Scenario(rate=rate, requests=requests, seed=seed)
+        sweep(Workbench(found), OverloadOptions(scenario=scenario, processes=processes, out=out), console)
+    except (ValueError, FileNotFoundError) as error:
+        _stop(str(error), MISUSED)
+
+
+@app.command()
 def ttca(  # noqa: PLR0917 -- one parameter per option
     questions: Annotated[str, typer.Option(help="Set of questions: zeroeval or mmlu_pro.")] = "zeroeval",
     policies: Annotated[str, typer.Option(help="What is compared, with commas; all if empty.")] = "",

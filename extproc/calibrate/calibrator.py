@@ -7,7 +7,6 @@ from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.tokens import PromptTokenEstimator
 
-
 LESSONS_PER_SECOND = 50.0
 """Outcomes that are learned from; more would cost CPU and teach no faster than the traffic changes."""
 

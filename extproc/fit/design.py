@@ -17,7 +17,7 @@ from extproc.facts.grams import GRAMS
 Floats = npt.NDArray[np.float64]
 
 LEAST_DOCUMENTS: Final = 2
-"""Documents that a gram must be in to count."""
+"""Documents that a gram must be in to bear on the chances; rarer ones only make a prompt a novel one."""
 
 TAIL: Final = 0.01
 """Share of prompts at either end of a number's range that are taken as at its end."""
@@ -68,7 +68,7 @@ def learn_design(prompts: Sequence[PromptFeatures], directions: int, seed: int) 
     numbers = number_matrix(prompts)
     grams = gram_matrix(prompts)
     documents = np.asarray(grams.sum(axis=0), dtype=np.float64).ravel()
-    scale = np.where(documents >= LEAST_DOCUMENTS, np.log((1.0 + len(prompts)) / (1.0 + documents)), 0.0)
+    scale = np.log((1.0 + len(prompts)) / (1.0 + documents))
     least, most = np.quantile(numbers, TAIL, axis=0), np.quantile(numbers, 1.0 - TAIL, axis=0)
     clipped = np.clip(numbers, least, most)
     spread = clipped.std(axis=0)
@@ -81,7 +81,8 @@ def learn_design(prompts: Sequence[PromptFeatures], directions: int, seed: int) 
         documents=documents,
         directions=np.zeros((GRAMS, 0)),
     )
-    words = design.words(grams)
+    words = design.words(grams) @ sparse.diags((documents >= LEAST_DOCUMENTS).astype(np.float64))
+    words.eliminate_zeros()
     rank = min(directions, len(prompts) // 4) if words.nnz else 0
     if not rank:
         return design

@@ -131,7 +131,8 @@ class LoadBook:
         """End a request by its decision, or every decision of its request id when the decision is not known."""
         if decision_id:
             return self._remove(decision_id)
-        return any([self._remove(found) for found in tuple(self._by_request.get(request_id, ()))])
+        removed = [self._remove(found) for found in tuple(self._by_request.get(request_id, ()))]
+        return any(removed)
 
     def expire(self, now: float) -> int:
         """Release what should have ended by `now`; the number of entries is also added to `expired`."""

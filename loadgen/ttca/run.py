@@ -152,7 +152,8 @@ class _Runner:
             worth = arm.worth_seconds(value) / self._study.time_scale
             document["objective"] = {"correct_answer_worth_seconds": worth}
 
-        await self._stack.service.stop()
+        # Its last word is not wanted, and a polite end would wait for Envoy's open streams.
+        await self._stack.service.kill()
         self._state_file.write_bytes(self._learned)
         self._stack.write_fleet(edit)
         await self._stack.start_service()

@@ -120,7 +120,7 @@ class _Admin:
 def _object(body: bytes) -> dict[str, Any]:
     document = orjson.loads(body)
     if not isinstance(document, dict):
-        raise ValueError("the body must be a JSON object")  # noqa: TRY004 - one kind of mistake to the caller
+        raise ValueError("the body must be a JSON object")
     return document
 
 

@@ -102,7 +102,7 @@ async def test_a_session_excludes_what_failed(gateway: Any, chat: Chat) -> None:
     body = question(chat, right="")
     models = []
     for _ in range(2):
-        _, headers, answer = await gateway.ask(body, headers={"x-ttca-session": "session-1"})
+        _, _, answer = await gateway.ask(body, headers={"x-ttca-session": "session-1"})
         models.append(answer["model"])
     status, _, known = await gateway.ask(
         {"session": "session-1", "attempt": 2, "correct": False}, path="/v1/feedback"

@@ -63,7 +63,7 @@ class Client:
 
     async def until(self, name: str, value: float) -> None:
         async with asyncio.timeout(5):
-            while await self.metric(name) != value:  # noqa: ASYNC110 - the page is all there is to wait on
+            while await self.metric(name) != value:
                 await asyncio.sleep(0.005)
 
 
@@ -370,9 +370,9 @@ async def test_a_crash_can_be_ordered_with_its_end(client: Client) -> None:
     """Over HTTP a crash names its length, since nobody could end it afterwards."""
     assert (await client.post("/admin/config", {"crash": True, "recover_after_seconds": 0.05}))[0] == 200
     async with asyncio.timeout(5):
-        while client.instance.is_listening:  # noqa: ASYNC110 - a state of the server, not an event
+        while client.instance.is_listening:
             await asyncio.sleep(0.005)
-        while not client.instance.is_listening:  # noqa: ASYNC110 - likewise
+        while not client.instance.is_listening:
             await asyncio.sleep(0.005)
     assert (await client.get("/health"))[0] == 200
 

@@ -13,6 +13,9 @@ from extproc.estimate.quality.coupling import MOST_LOG_ODDS, WEIGHTS, Floats, ta
 from extproc.estimate.quality.features import NUMBERS, PromptFeatures
 from extproc.facts.grams import GRAMS
 
+STEEPEST = 5.0
+"""Steepest slope of a model: beyond, the nodes are too far apart for it."""
+
 REPEAT_SHARE = 0.05
 """Chance of a model that has just failed, as a share of what it would be were it another model of the same skill. At
 temperature 0 the same answer comes again, but for the rounding that differs from batch to batch."""
@@ -90,14 +93,14 @@ class QualityModel:
     Attributes:
         names: Models, in the order of the arrays.
         bias: Log odds of the chance over all prompts, shape (models + 1,).
-        slopes: How strongly each model's chance hangs on the latent difficulty, at least 0, shape (models + 1,).
+        slopes: How strongly each model's chance hangs on the latent difficulty, 0 to `STEEPEST`, shape (models + 1,).
         centre: Subtracted from each number that describes a prompt, shape (numbers,).
         offset: Log odds added where the fit is believed (the mean of a curve is not the curve at the mean), shape
             (models + 1,).
         least, most: Range of the numbers that the fit has seen; beyond, they are taken as at its end.
         number_weights: Log odds per unit of each number, shape (numbers, models + 1).
         text: None when words do not bear on the chances.
-        novel_slope: Factor on the slopes for prompts unlike any that the fit has seen, at least 1: little is known of
+        novel_slope: Factor on the slopes for prompts unlike any that the fit has seen, 1 to 2: little is known of
             how hard they are.
         repeat_share: See `REPEAT_SHARE`.
 
@@ -158,7 +161,8 @@ class QualityModel:
 
     def slopes_at(self, trust: float) -> Floats:
         """Slopes of every model and the population where the fit is believed so far: less known, more spread."""
-        return self.slopes * (self.novel_slope + (1.0 - self.novel_slope) * trust)
+        factor = self.novel_slope + (1.0 - self.novel_slope) * trust
+        return self.slopes if factor == 1.0 else np.minimum(self.slopes * factor, STEEPEST)
 
     def chances(self, features: PromptFeatures, models: Sequence[str], failed: Sequence[str] = ()) -> Floats:
         """P(correct) of each model, given that those in `failed` have answered this very question wrongly."""
@@ -211,7 +215,7 @@ def _check(model: QualityModel) -> None:
             raise ValueError(f"{name}: expected finite numbers")
     if len(set(model.names)) != len(model.names):
         raise ValueError("names: a model is named twice")
-    if (model.slopes < 0).any() or model.novel_slope < 1.0:
-        raise ValueError("slopes: expected at least 0, and novel_slope at least 1")
+    if not ((model.slopes >= 0.0) & (model.slopes <= STEEPEST)).all() or not 1.0 <= model.novel_slope <= 2.0:
+        raise ValueError(f"slopes: expected from 0 to {STEEPEST}, and novel_slope from 1 to 2")
     if not 0.0 <= model.repeat_share <= 1.0:
         raise ValueError(f"repeat_share: expected a share in [0, 1], got {model.repeat_share}")

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extproc.estimate.quality.coupling import MOST_LOG_ODDS, WEIGHTS, tabulate, weights_after
+from extproc.estimate.quality.coupling import MOST_LOG_ODDS, WEIGHTS, Floats, tabulate, weights_after
 
 
-def chances(log_odds: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-log_odds))
+def chances(log_odds: Floats) -> Floats:
+    result: Floats = 1.0 / (1.0 + np.exp(-log_odds))
+    return result
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 2.0, 3.0, 5.0])

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from extproc.fit.engine import STEPS, fit_from_tables
+from extproc.fit.store import MANIFEST, load_model
+
+
+def write_table(path: Path, rows: int) -> str:
+    rng = np.random.default_rng(0)
+    lines = []
+    for index in range(rows):
+        hard = index % 2
+        correct = {"a": int(rng.random() < (0.2 if hard else 0.9)), "b": int(rng.random() < 0.8)}
+        topic = "tensor calculus proof" if hard else "kitchen recipe soup"
+        lines.append(orjson.dumps({"prompt": f"A question {index} on {topic}", "correct": correct}).decode())
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def test_a_directory_is_made_from_a_table(tmp_path: Path) -> None:
+    """The model loads, knows the table's models, and the manifest tells data, metrics and versions."""
+    steps: list[str] = []
+    source = write_table(tmp_path / "outcomes.jsonl", 300)
+    fit_from_tables([source], tmp_path / "model", advance=steps.append)
+    assert ("a", "b") == load_model(tmp_path / "model").names
+    assert STEPS == len(steps)
+    about = orjson.loads((tmp_path / "model" / MANIFEST).read_bytes())["about"]
+    assert (["outcomes.jsonl"], 300, 64) == (about["sources"], about["rows"], len(about["data_sha256"]))
+    assert about["metrics"]["log_loss"] < about["metrics"]["log_loss_of_prior"]
+
+
+def test_a_table_that_is_too_small_leaves_the_old_model(tmp_path: Path) -> None:
+    """A refused fit changes nothing."""
+    fit_from_tables([write_table(tmp_path / "good.jsonl", 60)], tmp_path / "model")
+    with pytest.raises(ValueError, match="too few"):
+        fit_from_tables([write_table(tmp_path / "small.jsonl", 5)], tmp_path / "model")
+    assert ("a", "b") == load_model(tmp_path / "model").names
+
+
+def test_a_source_that_is_neither_file_nor_set_is_named(tmp_path: Path) -> None:
+    """A misspelt path is answered with what would do."""
+    with pytest.raises(ValueError, match="nowhere.jsonl: neither"):
+        fit_from_tables(["nowhere.jsonl"], tmp_path)
+
+
+def test_a_published_set_needs_its_folder(tmp_path: Path) -> None:
+    """Without the data, the answer is where it is published."""
+    with pytest.raises(FileNotFoundError, match="https://"):
+        fit_from_tables(["mmlu_pro"], tmp_path)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from extproc.fit.logistic import Penalty, fit_one, fit_regressions
+
+
+def test_weights_are_found_again() -> None:
+    """With little penalty, weights that made the outcomes come back."""
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(4_000, 2))
+    right = rng.random(4_000) < 1.0 / (1.0 + np.exp(-(matrix @ [1.0, -2.0] + 0.5)))
+    weights, intercept = fit_one(matrix, right.astype(float), np.zeros(2), 0.1)
+    assert np.allclose([1.0, -2.0, 0.5], [*weights, intercept], atol=0.15)
+
+
+def test_a_heavy_penalty_leaves_the_weights_where_they_are_drawn_to() -> None:
+    """Without faith in the data, only the intercept follows it."""
+    rng = np.random.default_rng(1)
+    outcomes = (rng.random(300) < 0.8).astype(float)
+    towards = np.array([0.3, -0.1])
+    weights, _ = fit_one(rng.normal(size=(300, 2)), outcomes, towards, 1e9)
+    assert np.allclose(towards, weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_a_model_that_was_always_right_or_wrong_stays_finite(right: float) -> None:
+    """One kind of outcome alone gives a strong but finite chance."""
+    weights, intercept = fit_one(np.zeros((50, 1)), np.full(50, right), np.zeros(1), 1.0)
+    assert np.isfinite([*weights, intercept]).all()
+    assert 3.0 < abs(intercept) < 10.0
+
+
+def test_no_outcomes_give_the_weights_drawn_to() -> None:
+    """A model that was never asked is as the population is."""
+    weights, intercept = fit_one(np.zeros((0, 2)), np.zeros(0), np.array([1.0, 2.0]), 1.0)
+    assert ([1.0, 2.0], 0.0) == (weights.tolist(), intercept)
+
+
+def test_a_model_with_few_outcomes_borrows_from_the_others() -> None:
+    """What is hard for nine models is believed hard for the tenth, which was asked five times."""
+    rng = np.random.default_rng(2)
+    matrix = rng.normal(size=(800, 1))
+    right = (rng.random((800, 10)) < 1.0 / (1.0 + np.exp(-2.0 * matrix))).astype(float)
+    right[5:, 9] = np.nan
+    found = fit_regressions(matrix, right, Penalty(1.0, 30.0))
+    assert found.weights[0, 9] > 1.2
+
+
+def test_the_population_is_the_mean_model() -> None:
+    """The last column is the mean of the models' weights and intercepts."""
+    rng = np.random.default_rng(3)
+    found = fit_regressions(
+        rng.normal(size=(200, 3)), (rng.random((200, 4)) < 0.5).astype(float), Penalty(1, 3)
+    )
+    assert np.allclose(found.weights[:, :-1].mean(axis=1), found.weights[:, -1])
+    assert np.allclose(found.intercepts[:-1].mean(), found.intercepts[-1])

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extproc.fit.read import read_table
+
+
+def test_a_table_is_read_with_its_gaps(tmp_path: Path) -> None:
+    """Each line is a row; a model that a line does not name was not asked; empty lines do not count."""
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text(
+        '{"prompt": "one", "correct": {"a": 1, "b": 0}, "group": "g", "key": "k"}\n\n'
+        '{"prompt_bytes": 4096, "correct": {"b": 0.5}}\n'
+    )
+    table = read_table(path)
+    assert (("a", "b"), ("g", "outcomes.jsonl"), "k") == (table.models, table.groups, table.keys[0])
+    assert np.array_equal([[1.0, 0.0], [np.nan, 0.5]], table.outcomes, equal_nan=True)
+    assert (12.0, b"") == (round(table.prompts[1].numbers[0], 2), table.prompts[1].grams)
+
+
+def test_a_compressed_table_is_read(tmp_path: Path) -> None:
+    """A name that ends in .gz is decompressed."""
+    path = tmp_path / "outcomes.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"prompt": "one", "correct": {"a": 1}}'))
+    assert ("a",) == read_table(path).models
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "line 2"),
+        ("[]", "expected an object"),
+        ('{"correct": {"a": 1}}', "`prompt`"),
+        ('{"prompt": "x"}', "`correct`"),
+        ('{"prompt": "x", "correct": {}}', "`correct`"),
+        ('{"prompt": "x", "correct": {"a": "yes"}}', "correct.a"),
+        ('{"prompt": "x", "correct": {"a": 2}}', "correct.a"),
+        ('{"prompt_bytes": true, "correct": {"a": 1}}', "prompt_bytes"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
+    """The complaint has the line's number and what is wrong with it."""
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"prompt": "x", "correct": {"a": 1}}\n' + line)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_table(path)
+    assert "line 2" in str(caught.value)
+
+
+def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
+    """What only pretends to be gzip is a value error, like every other fault of the file."""
+    path = tmp_path / "outcomes.jsonl.gz"
+    path.write_bytes(b"not gzip")
+    with pytest.raises(ValueError, match="outcomes"):
+        read_table(path)
+
+
+def test_an_empty_table_is_refused(tmp_path: Path) -> None:
+    """A table without rows cannot be fitted."""
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text("\n")
+    with pytest.raises(ValueError, match="at least one"):
+        read_table(path)
