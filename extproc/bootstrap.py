@@ -74,8 +74,9 @@ SERVICE_NAME = "ttca-extproc"
 """`service.name` of the service's own spans."""
 
 EXPIRY_SWEEP_SECONDS = 1.0
-DRAIN_SECONDS = 5.0
-"""How long exchanges in progress may take to end after SIGTERM; a decision takes milliseconds."""
+DRAIN_SECONDS = 1.0
+"""How long exchanges in progress may take to end after SIGTERM; a decision takes milliseconds, and Envoy's log streams never
+end by themselves."""
 
 _GRPC_OVERHEAD_BYTES = 1024 * 1024
 

@@ -36,7 +36,7 @@ DEFAULT_TRUST: Final = 0.5
 """Belief in the fit on prompts unlike its own when there are too few groups to measure it."""
 
 FAMILIAR: Final = 0.75
-NOVEL: Final = 0.97
+NOVEL: Final = 0.99
 """Quantiles of the novelty of the fit's own prompts from which on it is believed less, and as little as on others."""
 
 _LEAST_GROUPS: Final = 3

@@ -48,7 +48,8 @@ def draw_calibration(curves: Mapping[str, Calibration], path: Path) -> bool:
                 label=f"{label} (error {curve['error']:.3f})",
             )
         axes.set(title=title, xlabel="predicted chance", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.legend(loc="upper left", fontsize=8, frameon=False)
+        if len(axes.lines) > 1:
+            axes.legend(loc="upper left", fontsize=8, frameon=False)
     figure.supylabel("share that was right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

@@ -144,8 +144,7 @@ def to_log_odds(chances: Floats) -> Floats:
     """Log odds of chances, held within what any estimator may believe."""
     bound = 1.0 / (1.0 + np.exp(MOST_LOG_ODDS))
     inside = np.clip(chances, bound, 1.0 - bound)
-    result: Floats = np.log(inside / (1.0 - inside))
-    return result
+    return bounded(np.log(inside / (1.0 - inside)))
 
 
 def bounded(log_odds: Floats) -> Floats:

@@ -15,14 +15,16 @@ Floats = npt.NDArray[np.float64]
 GRID: Final[Floats] = np.geomspace(0.5, 4.0, 16)
 """Slopes that are tried."""
 
-SPREAD: Final = 0.4
-"""Standard deviation of the logarithm of a slope around the common one, believed beforehand."""
+SPREAD: Final = 0.35
+COMMON_SPREAD: Final = 0.5
+"""Standard deviations, believed beforehand, of the logarithm of a slope around the common one, and of that one around the
+slope of models at large."""
 
-_ROUNDS: Final = 8
+_ROUNDS: Final = 4
 
 
 def fit_slopes(log_odds: Floats, outcomes: Floats) -> Floats:
-    """Fit the slope of each model by generalised expectation maximisation (Bock and Aitkin 1981), over a grid.
+    """Fit the slope of each model to the joint likelihood, over a grid: all together, then one at a time.
 
     Two models determine a product of slopes only, which is why each is drawn to the common one.
 
@@ -33,24 +35,25 @@ def fit_slopes(log_odds: Floats, outcomes: Floats) -> Floats:
     Returns:
         Slopes of the models, and last the population's.
     """
-    prompts, models = outcomes.shape
+    models = outcomes.shape[1]
     bounded = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
     likelihoods = [_log_likelihoods(bounded[:, model], outcomes[:, model]) for model in range(models)]
-    chosen = np.full(models, int(np.abs(np.log(GRID / SLOPE)).argmin()))
-    common = SLOPE
+    together = [_total(sum(each[index] for each in likelihoods)) for index in range(len(GRID))]
+    believed = -0.5 * (np.log(GRID / SLOPE) / COMMON_SPREAD) ** 2
+    start = int((np.array(together) + believed).argmax())
+    chosen = np.full(models, start)
+    near = -0.5 * (np.log(GRID / GRID[start]) / SPREAD) ** 2
+    joint = sum(each[start] for each in likelihoods)
     for _ in range(_ROUNDS):
-        joint = np.log(WEIGHTS) + sum(likelihoods[model][chosen[model]] for model in range(models))
-        share = np.exp(joint - joint.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        believed = -0.5 * (np.log(GRID / common) / SPREAD) ** 2
         before = chosen.copy()
-        for model in range(models):
-            expected = np.einsum("gpn,pn->g", likelihoods[model], share)
-            chosen[model] = int((expected + believed * _weight(prompts)).argmax())
-        common = float(np.exp(0.8 * np.log(GRID[chosen]).mean() + 0.2 * np.log(SLOPE)))
+        for model, each in enumerate(likelihoods):
+            others = joint - each[chosen[model]]
+            scores = [_total(others + each[index]) for index in range(len(GRID))]
+            chosen[model] = int((np.array(scores) + near).argmax())
+            joint = others + each[chosen[model]]
         if (chosen == before).all():
             break
-    return np.append(GRID[chosen], common)
+    return np.append(GRID[chosen], np.exp(np.log(GRID[chosen]).mean()))
 
 
 def joint_log_likelihood(log_odds: Floats, slopes: Floats, outcomes: Floats) -> Floats:
@@ -64,9 +67,10 @@ def joint_log_likelihood(log_odds: Floats, slopes: Floats, outcomes: Floats) -> 
     return result
 
 
-def _weight(prompts: int) -> float:
-    """Worth of the belief about slopes: it fades as prompts come in, but never entirely."""
-    return 1.0 + 0.01 * prompts
+def _total(joint: Floats) -> float:
+    """Log likelihood of all prompts, from each one's at each node."""
+    top = joint.max(axis=1)
+    return float((top + np.log(np.exp(joint - top[:, None]) @ WEIGHTS)).sum())
 
 
 def _log_likelihoods(log_odds: Floats, outcomes: Floats) -> Floats:

@@ -86,7 +86,7 @@ ARMS: Mapping[str, Arm] = {
         title="LAAR, soft penalty",
         policy="laar",
         knob=Knob.CAP,
-        values=_FEW_CAPS,
+        values=_CAPS,
         quick_values=_FEW_CAPS,
         repeats_itself=False,
     ),

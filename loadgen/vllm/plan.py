@@ -99,5 +99,9 @@ def _length(asked: Asked, spec: InstanceSpec, prompt_tokens: int, draw: random.R
         return 1, "stop"
     room = spec.max_model_len - prompt_tokens
     limit = room if asked.max_tokens is None else min(room, asked.max_tokens)
-    wanted = limit + 1 if asked.ignore_eos else asked.wanted_tokens.get(spec.model, asked.wanted_tokens.get(None, drawn))
+    wanted = (
+        limit + 1
+        if asked.ignore_eos
+        else asked.wanted_tokens.get(spec.model, asked.wanted_tokens.get(None, drawn))
+    )
     return (wanted, "stop") if wanted <= limit else (limit, "length")

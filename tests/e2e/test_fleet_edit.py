@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,13 @@ def short_instances(document: dict[str, Any]) -> list[Any]:
     """The list of instances of a-short in a fleet document."""
     instances: list[Any] = document["clusters"][0]["instances"]
     return instances
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write as an editor should: the file is never seen half-written."""
+    fresh = path.with_suffix(".edited")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 async def test_instances_come_and_go_under_load(gateway: Any, chat: Chat) -> None:
@@ -121,6 +129,7 @@ async def test_a_bad_edit_is_refused_and_counted(gateway: Any, chat: Chat, mista
         found = re.search(r'ttca_fleet_reloads_total\{result="refused"\} (\d+)', await gateway.metrics())
         return int(found.group(1)) if found else 0
 
+    await asyncio.sleep(FOLLOWS_WITHIN_SECONDS)  # an earlier test's last edit
     before, book = await refusals(), await gateway.book()
     original = gateway.stack.fleet_file.read_text()
     change = (
@@ -128,14 +137,14 @@ async def test_a_bad_edit_is_refused_and_counted(gateway: Any, chat: Chat, mista
     )
     async with load(gateway, chat) as failures:
         started = time.monotonic()
-        gateway.stack.fleet_file.write_text(original.replace(*change))
+        replace_file(gateway.stack.fleet_file, original.replace(*change))
 
         async def refused() -> bool:
             return await refusals() == before + 1
 
         await gateway.settle(refused, within_seconds=FOLLOWS_WITHIN_SECONDS)
         assert time.monotonic() - started < FOLLOWS_WITHIN_SECONDS
-        gateway.stack.fleet_file.write_text(original)
+        replace_file(gateway.stack.fleet_file, original)
         await asyncio.sleep(1)
 
     assert [] == failures

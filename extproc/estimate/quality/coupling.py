@@ -73,5 +73,6 @@ def weights_after(table: Floats, failed: Sequence[int]) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    result: Floats = 1.0 / (1.0 + np.exp(-values))
-    return result
+    result: Floats = np.exp(-values)
+    result += 1.0
+    return np.reciprocal(result, out=result)

@@ -23,10 +23,7 @@ def make_table() -> Callable[..., OutcomeTable]:
     def make(rows: int = 240, seed: int = 0, slope: float = 2.0) -> OutcomeTable:
         rng = np.random.default_rng(seed)
         kinds = [list(KINDS)[index % len(KINDS)] for index in range(rows)]
-        prompts = [
-            f"Tell me {kind} {index} about " + " ".join(rng.choice(KINDS[kind], 5)) + "?"
-            for index, kind in enumerate(kinds)
-        ]
+        prompts = ["Tell me about " + " ".join(rng.choice(KINDS[kind], 6)) + "?" for kind in kinds]
         skill = np.array([-1.0, 0.7, 0.0]) + np.array(
             [[0.0, 0.0, 2.5 if kind == "proofs" else -1.0] for kind in kinds]
         )

@@ -44,7 +44,7 @@ def test_a_table_that_is_too_small_leaves_the_old_model(tmp_path: Path) -> None:
 
 def test_a_source_that_is_neither_file_nor_set_is_named(tmp_path: Path) -> None:
     """A misspelt path is answered with what would do."""
-    with pytest.raises(ValueError, match="nowhere.jsonl: neither"):
+    with pytest.raises(ValueError, match="neither a file"):
         fit_from_tables(["nowhere.jsonl"], tmp_path)
 
 
