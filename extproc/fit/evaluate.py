@@ -67,6 +67,7 @@ def judge(trial: Trial, seed: int, samples: int = SAMPLES) -> dict[str, object]:
         "questions": questions,
         "models": trial.outcomes.shape[1],
         "parts": list(trial.part_names),
+        "slopes": np.round(trial.slopes[OURS].mean(axis=0), 3).tolist(),
         "estimators": rows,
         "best_rival": best,
         "ahead_of_best_rival": as_json(ahead),
@@ -92,19 +93,25 @@ def _routing(
     return RoutingValue(*np.mean([list(asdict(each).values()) for each in found], axis=0).tolist())
 
 
-def _by_part(trial: Trial, chosen: dict[str, npt.NDArray[np.int64]]) -> dict[str, dict[str, float]]:
-    """Routing value of each estimator on each data set or task that was left out."""
+def _by_part(
+    trial: Trial, chosen: dict[str, npt.NDArray[np.int64]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Routing value and lead over a random pick, of each estimator on each data set or task that was left out."""
     groups = _groups(trial)
     if len(groups) == 1:
         return {}
-    return {
-        part: {
-            name: round(routing_value(chosen[name][:, rows], trial.costs, trial.outcomes[rows]).value, 4)
-            for name in trial.log_odds
-        }
-        for part, rows in zip(trial.part_names, groups, strict=True)
-        if rows.sum() >= _LEAST_PROMPTS
-    }
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for part, rows in zip(trial.part_names, groups, strict=True):
+        if rows.sum() < _LEAST_PROMPTS:
+            continue
+        result[part] = {}
+        for name in trial.log_odds:
+            found = routing_value(chosen[name][:, rows], trial.costs, trial.outcomes[rows])
+            result[part][name] = {
+                "value": round(found.value, 4),
+                "over_uniform": round(found.over_uniform, 4),
+            }
+    return result
 
 
 def _mean(values: Floats, samples: int, seed: int) -> Interval:
@@ -143,8 +150,8 @@ def average_value(
     collected: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
     for each in judged:
         if among(each):
-            parts: dict[str, dict[str, float]] = each["by_part"]  # type: ignore[assignment]
-            for values in parts.values():
-                for name, value in values.items():
-                    collected[name].append(value)
+            parts: dict[str, dict[str, dict[str, float]]] = each["by_part"]  # type: ignore[assignment]
+            for figures in parts.values():
+                for name, figure in figures.items():
+                    collected[name].append(figure["value"])
     return {name: round(float(np.mean(values)), 4) for name, values in collected.items() if values}

@@ -103,24 +103,42 @@ def _summary(result: Result) -> list[str]:
 
 def _across(result: Result) -> list[str]:
     names = _names(result)
-    rows = [
-        [each["fleet"], part, *(_points(values[name]) for name in names)]
+    parts = [
+        (each["fleet"], part, figures)
         for each in result["across"]
-        for part, values in each["by_part"].items()
+        for part, figures in each["by_part"].items()
+    ]
+    rows = [
+        [fleet, part, *(_points(figures[name]["value"]) for name in names)] for fleet, part, figures in parts
     ]
     mean = result["across_mean"]
     rows.append(["**mean**", "", *(f"**{_points(mean[name])}**" for name in names)])
+    leads = {name: [figures[name]["over_uniform"] for _, _, figures in parts] for name in names}
+    random = (
+        f"{name} {_points(sum(lead) / len(lead))} (below it on {sum(each < 0 for each in lead)} of {len(lead)})"
+        for name, lead in leads.items()
+    )
+    losses = (f"{name} {_mean_loss(result, name):.3f}" for name in names)
     return [
         "### Routing value across",
         "",
-        "The left-out set's ranking of models may be another than the rest's, so even the prior falls below the mixture chosen with "
-        "hindsight. Over picking a model at random, at equal cost, on average: "
-        + ", ".join(f"{name} {_points(_mean(result['across'], name, 'over_uniform'))}" for name in names)
-        + ".",
+        (
+            "The left-out set's ranking of models may be another than the rest's, so even the prior falls below the mixture "
+            "made with hindsight. Against picking a model at random, at equal cost: "
+            + ", ".join(random)
+            + ". Mean log loss over the six fleets: "
+            + ", ".join(losses)
+            + "."
+        ),
         "",
         *_table(["fleet", "left out", *names], rows),
         "",
     ]
+
+
+def _mean_loss(result: Result, name: str) -> float:
+    trials = result["across"]
+    return float(sum(each["estimators"][name]["log_loss"]["value"] for each in trials) / len(trials))
 
 
 def _details(result: Result) -> list[str]:
@@ -234,10 +252,6 @@ def _timing(result: Result) -> list[str]:
 
 def _names(result: Result) -> list[str]:
     return list(result["inside"][0]["estimators"])
-
-
-def _mean(trials: Sequence[Result], name: str, key: str) -> float:
-    return float(sum(each["estimators"][name][key] for each in trials) / len(trials))
 
 
 def _ahead(each: Result) -> str:

@@ -26,8 +26,8 @@ NODE_COUNT: Final = 15
 MOST_LOG_ODDS: Final = 5.0
 """Log odds beyond which no chance is believed: 0.7 % and 99.3 %."""
 
-_ATTENUATION: Final = (16.0 * 3.0**0.5 / (15.0 * np.pi)) ** 2
-"""Square of the probit approximation's constant: mean of sigmoid(c + a e) is close to sigmoid(c / sqrt(1 + k a²))."""
+_ATTENUATION: Final = 16.0 * 3.0**0.5 / (15.0 * np.pi)
+"""The probit approximation's constant: the mean of sigmoid(c + a e) is close to sigmoid(c / sqrt(1 + (k a)²))."""
 
 
 def _normal_nodes(count: int) -> tuple[Floats, Floats]:
@@ -51,13 +51,13 @@ def tabulate(log_odds: Floats, slopes: Floats) -> Floats:
         for slopes up to 3, and within 0.0015 for slopes up to 5.
     """
     reach = slopes[:, None] * NODES
-    centre = log_odds * np.sqrt(1.0 + _ATTENUATION * slopes * slopes)
+    centre = log_odds * np.hypot(1.0, _ATTENUATION * slopes)
     table = _sigmoid(centre[:, None] + reach)
     # One step of Newton's method, on log odds, takes out what the probit approximation leaves.
     mean = table @ WEIGHTS
     rest = 1.0 - mean
     missing = log_odds - np.log(mean / rest)
-    centre += missing * mean * rest / ((table * (1.0 - table)) @ WEIGHTS)
+    centre += missing * mean * rest / (mean - (table * table) @ WEIGHTS)
     return _sigmoid(centre[:, None] + reach)
 
 

@@ -80,6 +80,7 @@ class QualityEstimator:
         self._max_models = max_models
         self._common = self._unlearned_common()
         self._own: dict[str, _Shift] = {}
+        self._offsets = self._all_offsets()
 
     @property
     def model(self) -> QualityModel:
@@ -100,8 +101,10 @@ class QualityEstimator:
         odds, trust = fit.log_odds(features)
         slopes = fit.slopes_at(trust)
         rows = [fit.row(model) for model in models]
-        shifts = [self._shift(model, row) for model, row in zip(models, rows, strict=True)]
-        return WEIGHTS, tabulate(bounded(odds[rows] + np.array(shifts)), slopes[rows])
+        offset = self._offsets.get
+        own = np.array([offset(model, 0.0) for model in models])
+        own += self._common.value
+        return WEIGHTS, tabulate(bounded(odds[rows] + own), slopes[rows])
 
     def chances(self, features: PromptFeatures, models: Sequence[str], failed: Sequence[str] = ()) -> Floats:
         """P(correct) of each model, given that those in `failed` have answered this very question wrongly."""
@@ -142,14 +145,20 @@ class QualityEstimator:
             )
             shift.samples += 1
         self._own[model] = own
+        self._offsets[model] = self._offset(model)
         if len(self._own) > self._max_models:
-            del self._own[next(iter(self._own))]
+            forgotten = next(iter(self._own))
+            del self._own[forgotten]
+            self._offsets[forgotten] = self._offset(forgotten)
+            if forgotten not in self._declared:
+                del self._offsets[forgotten]
 
     def replace(self, model: QualityModel) -> None:
         """Take over a new fit. What was learned corrected the old one, and is forgotten."""
         self._model = model
         self._common = self._unlearned_common()
         self._own = {}
+        self._offsets = self._all_offsets()
 
     def samples(self, model: str) -> int:
         """Answers of the model that were learned from."""
@@ -180,16 +189,18 @@ class QualityEstimator:
         for name in list(own)[: max(0, len(own) - self._max_models)]:
             del own[name]
         self._common, self._own = common, own
+        self._offsets = self._all_offsets()
 
-    def _shift(self, model: str, row: int) -> float:
-        """What to add to the fit's log odds of a model."""
-        shift = self._common.value
+    def _all_offsets(self) -> dict[str, float]:
+        return {model: self._offset(model) for model in (*self._declared, *self._own)}
+
+    def _offset(self, model: str) -> float:
+        """What to add to the fit's log odds of a model, beside what is common to all."""
         own = self._own.get(model)
-        if own is not None:
-            shift += own.value
-        if row == len(self._model.names) and model in self._declared:
-            shift += self._declared[model] - float(self._model.bias[row])
-        return shift
+        offset = own.value if own else 0.0
+        if model in self._declared and not self._model.knows(model):
+            offset += self._declared[model] - float(self._model.bias[-1])
+        return offset
 
     def _unlearned(self, model: str) -> _Shift:
         rails = self._rails

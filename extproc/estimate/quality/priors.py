@@ -14,8 +14,8 @@ ACCURACY: Final = 0.6
 """Chance of a model of which nothing is declared."""
 
 SLOPE: Final = 2.2
-"""Discrimination of an unknown model: the geometric mean over the fleets of `docs/estimators.md`, whose slopes lie between
-1.3 and 3.5. It does not depend on the size of the model."""
+"""Discrimination of an unknown model: about the geometric mean over the fleets of `docs/estimators.md`, whose slopes lie
+between 1.5 and 4. It does not rise or fall with the size of the model."""
 
 _LOG_ODDS_AT_8B: Final = 0.33
 _LOG_ODDS_PER_DOUBLING: Final = 0.26

@@ -54,7 +54,9 @@ def test_groups_left_out_are_judged_one_by_one(across: Trial) -> None:
     assert isinstance(parts, dict)
     assert {"rivers", "proofs", "meals"} == set(parts)
     mean = average_value([judged], lambda _: True)
-    assert pytest.approx(np.mean([values[OURS] for values in parts.values()]), abs=1e-4) == mean[OURS]
+    assert (
+        pytest.approx(np.mean([figures[OURS]["value"] for figures in parts.values()]), abs=1e-4) == mean[OURS]
+    )
 
 
 def test_the_coupling_is_calibrated_after_a_failure(inside: Trial) -> None:
