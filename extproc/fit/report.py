@@ -47,7 +47,8 @@ def _introduction(result: Result) -> list[str]:
         (
             "Each estimator is fitted to the same rows and asked about the same others. *Inside*: five folds by question. *Across*: "
             "one whole data set or task is left out. Penalties are chosen within the rows that are fitted; how many directions words "
-            "are projected to, and from which novelty on a fit is believed less, were chosen once, on these very sets."
+            "are projected to, how numbers are scaled against them, and from which novelty on a fit is believed less, were chosen once, "
+            "on these very sets, which favours this service's two rows a little."
         ),
         "",
         (

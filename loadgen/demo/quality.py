@@ -27,6 +27,9 @@ RATE_PER_SECOND = 8.0
 STAND_INS = ("llama-3.1-8b", "llama-3.1-70b")
 """Recorded models whose correctness and lengths the fleet's smaller and larger model replay."""
 
+LONGEST_ANSWER_TOKENS = 400
+"""Questions on which a model answered at greater length are left out: a model that looped would outlast the demo."""
+
 WORTH_SECONDS = 40.0
 RELOAD_SECONDS = 1.0
 """Time that the service has to take over the edited fleet file, four times its polling interval."""
@@ -85,11 +88,17 @@ async def compare_routing(
     found = _questions(environ, seed)
     models = list(dict.fromkeys(cluster.model for cluster in stack.settings.clusters))
     rng = np.random.default_rng(seed)
-    chosen = [found.held_out[i] for i in rng.permutation(len(found.held_out))[:QUESTIONS]]
+    short = [
+        question
+        for question in found.held_out
+        if max(question.output_tokens[source] for source in STAND_INS) <= LONGEST_ANSWER_TOKENS
+    ]
+    chosen = [short[index] for index in rng.permutation(len(short))[:QUESTIONS]]
     times = poisson(len(chosen), RATE_PER_SECOND, rng)
     source = (
         f"{found.name}: {'recorded by WildEval/ZeroEval' if found.is_recorded else 'generated (no data folder)'}; "
-        f"{models[0]} and {models[-1]} replay {STAND_INS[0]} and {STAND_INS[-1]}"
+        f"{models[0]} and {models[-1]} replay {STAND_INS[0]} and {STAND_INS[-1]}, "
+        f"answers of up to {LONGEST_ANSWER_TOKENS} tokens"
     )
     console.print(
         f"\n{len(chosen)} questions, plainly routed and with verified plans ({source})", highlight=False

@@ -31,6 +31,7 @@ RATE_SCALE = 2.0
 """The chat hour arrives twice as fast as it did: some 11 requests a second."""
 
 LONGEST_PROMPT_TOKENS = 60_000
+LONGEST_ANSWER_TOKENS = 600
 FAULT_AFTER_SECONDS = 8.0
 FAULT_SECONDS = 6.0
 SETTLE_SECONDS = 20.0
@@ -173,7 +174,12 @@ def _options(
         process="trace" if rate is None else "poisson",
         rate=rate,
         seed=seed,
-        mix=RequestMix(auto_share=0.8, models=models, max_prompt_tokens=LONGEST_PROMPT_TOKENS),
+        mix=RequestMix(
+            auto_share=0.8,
+            models=models,
+            max_prompt_tokens=LONGEST_PROMPT_TOKENS,
+            max_output_tokens=LONGEST_ANSWER_TOKENS,
+        ),
     )
 
 

@@ -15,7 +15,7 @@ ACCURACY: Final = 0.6
 
 SLOPE: Final = 2.2
 """Discrimination of an unknown model: about the geometric mean over the fleets of `docs/estimators.md`, whose slopes lie
-between 1.5 and 4. It does not rise or fall with the size of the model."""
+between 1 and 4. It does not rise or fall with the size of the model."""
 
 _LOG_ODDS_AT_8B: Final = 0.33
 _LOG_ODDS_PER_DOUBLING: Final = 0.26
