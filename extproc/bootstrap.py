@@ -21,11 +21,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
-from extproc.decide.budget import OutputProvision
-from extproc.decide.first_correct import Objective
-from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
-from extproc.decide.planner import PlanPolicy, Verification
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -34,26 +30,31 @@ from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
 from extproc.fleet.snapshot import FleetTable
-from extproc.fleet.topology import Fleet
 from extproc.gateway.endpoints import write_endpoints
-from extproc.gateway.restart import changes_needing_envoy_restart
-from extproc.protocol import names
 from extproc.router import Router
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
 from extproc.server.attempts import AttemptServer
 from extproc.server.fleet_watch import FleetWatch
+from extproc.server.from_settings import (
+    changes_needing_restart,
+    declared_quality,
+    largest_verified_bytes,
+    output_provision,
+    plan_policy,
+    scrape_timing,
+    verify_policy,
+)
 from extproc.server.health import HealthService
 from extproc.server.judge import HttpJudge
 from extproc.server.otlp_receiver import otlp_handler
-from extproc.server.scraper import Scraper, ScrapeTiming
+from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
 from extproc.server.verification import AnswerVerifier
 from extproc.sessions.book import SessionBook
 from extproc.settings import Settings
 from extproc.settings.address import SELF
-from extproc.settings.schema import JudgeSettings
 from extproc.telemetry.listeners import Listeners
 from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.otlp import BatchEnvelope
@@ -62,9 +63,7 @@ from extproc.telemetry.span_export import SpanExporter
 from extproc.telemetry.spans import SpanListener
 from extproc.telemetry.trace_store import StoreSink, TraceStore
 from extproc.telemetry.trace_tree import traces_payload
-from extproc.verify.confidence import ConfidenceSpec
 from extproc.verify.judge import JudgeCall
-from extproc.verify.policy import JudgeKind, JudgeSpec, VerifyPolicy
 from extproc.verify.schema import SchemaCache
 from extproc.verify.verdict import VerdictKind
 
@@ -79,87 +78,6 @@ DRAIN_SECONDS = 1.0
 end by themselves."""
 
 _GRPC_OVERHEAD_BYTES = 1024 * 1024
-
-
-def plan_policy(settings: Settings) -> PlanPolicy:
-    """What the settings say about plans."""
-    budgets = settings.budgets
-    return PlanPolicy(
-        policy=Policy(settings.policy.name.value),
-        max_attempts=budgets.max_attempts,
-        request_timeout_seconds=budgets.request_timeout_seconds,
-        per_try_timeout_seconds=budgets.per_try_timeout_seconds,
-        union_cluster=names.UNION_CLUSTER,
-        objective=Objective(
-            worth_seconds=settings.objective.correct_answer_worth_seconds,
-            congestion_weight=settings.objective.congestion_weight,
-            seconds_per_usd=settings.objective.seconds_per_usd,
-        ),
-        deadline_seconds=budgets.deadline_seconds,
-        verification=Verification(settings.verification.mode.value),
-    )
-
-
-def output_provision(settings: Settings) -> OutputProvision:
-    """What the settings say about outputs that the client did not limit."""
-    return OutputProvision(
-        quantile=settings.budgets.output_quantile, max_tokens=settings.budgets.max_output_tokens
-    )
-
-
-def verify_policy(settings: Settings) -> VerifyPolicy:
-    """What the settings say about verification."""
-    verification = settings.verification
-    least = verification.min_mean_logprob
-    return VerifyPolicy(
-        confidence=None if least is None else ConfidenceSpec(min_mean=least),
-        own_limit_is_failure=verification.own_limit_is_failure,
-        refusal_is_failure=verification.refusal_is_failure,
-        max_answer_bytes=largest_verified_bytes(settings),
-        judge=None if verification.judge is None else judge_spec(verification.judge),
-    )
-
-
-def judge_spec(judge: JudgeSettings) -> JudgeSpec:
-    """What the settings say about the external judge; its token comes from the environment, never from a file."""
-    token = os.environ.get(judge.bearer_token_variable, "") if judge.bearer_token_variable else ""
-    return JudgeSpec(
-        kind=JudgeKind(judge.kind.value),
-        url=judge.url,
-        model=judge.model,
-        timeout_seconds=judge.timeout_seconds,
-        headers=(("authorization", f"Bearer {token}"),) if token else (),
-    )
-
-
-def largest_verified_bytes(settings: Settings) -> int:
-    """Largest answer that is held back: Envoy 1.40 crashes when an upstream filter buffers close to its body limit."""
-    return min(settings.verification.max_answer_bytes, settings.gateway.max_body_bytes // 2)
-
-
-def declared_quality(fleet: Fleet) -> dict[str, float]:
-    """Chance of each model for which some cluster of the fleet declares one."""
-    return {c.model: c.quality_prior for c in fleet.clusters if c.quality_prior is not None}
-
-
-def scrape_timing(settings: Settings) -> ScrapeTiming:
-    """What the settings say about scraping."""
-    return ScrapeTiming(
-        interval_seconds=settings.scrape.interval_seconds,
-        timeout_seconds=settings.scrape.timeout_seconds,
-        jitter=settings.scrape.jitter,
-    )
-
-
-def changes_needing_restart(old: Settings, new: Settings) -> list[str]:
-    """Say, a line each, what neither a running Envoy nor a running service can take over."""
-    fields = [
-        name for name in ("admin", "state_file") if getattr(old.service, name) != getattr(new.service, name)
-    ]
-    return [
-        *changes_needing_envoy_restart(old, new),
-        *(f"service.{name}: {getattr(old.service, name)} → {getattr(new.service, name)}" for name in fields),
-    ]
 
 
 class Application:

@@ -19,8 +19,6 @@ AUTO = "auto"
 RESERVED_CLUSTER_NAMES = ("fleet", "extproc", "otlp")
 """Envoy clusters that the gateway makes itself."""
 
-_MIB = 1024 * 1024
-
 Name = Annotated[
     str,
     Field(
@@ -65,7 +63,7 @@ class GatewaySettings(_Section):
         "A relative path is relative to the directory that both are started in.",
     )
     max_body_bytes: int = Field(
-        default=16 * _MIB,
+        default=16 * 1024 * 1024,
         ge=64 * 1024,
         le=256 * _MIB,
         description="Largest request body, in bytes; a larger one gets 413. Also the largest plain (not streamed) "
