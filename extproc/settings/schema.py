@@ -65,7 +65,7 @@ class GatewaySettings(_Section):
     max_body_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=64 * 1024,
-        le=256 * _MIB,
+        le=256 * 1024 * 1024,
         description="Largest request body, in bytes; a larger one gets 413. Also the largest plain (not streamed) "
         "answer. 1M tokens are about 4 MB of English.",
     )
