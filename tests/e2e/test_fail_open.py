@@ -111,3 +111,4 @@ async def test_decisions_resume_when_the_service_returns(gateway: Any, chat: Cha
 
     await gateway.settle(decided, within_seconds=15)
     await gateway.settle_empty()
+    assert 0 == (await gateway.book())["requests_expired"]
