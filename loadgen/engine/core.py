@@ -114,6 +114,7 @@ class Engine:
                 prompt_tokens=request.prompt_tokens,
                 output_tokens=tokens,
                 submitted_seconds=now,
+                cached_tokens=request.cached_tokens,
             )
             for choice, tokens in enumerate(request.output_tokens)
         ]

@@ -17,11 +17,14 @@ class EngineRequest:
         request_id: Unique among the engine's unfinished requests.
         prompt_tokens: Tokens to prefill, at least 1.
         output_tokens: Tokens to generate, one entry per choice, each at least 1.
+        cached_tokens: Leading prompt tokens whose KV is still there and need not be prefilled, at least 0. The last
+            prompt token is computed in any case. They take blocks like the others.
     """
 
     request_id: str
     prompt_tokens: int
     output_tokens: tuple[int, ...]
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

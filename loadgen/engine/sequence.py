@@ -50,6 +50,7 @@ class Sequence:
         prompt_tokens: int,
         output_tokens: int,
         submitted_seconds: float,
+        cached_tokens: int = 0,
     ) -> None:
         self.serial = serial
         self.request_id = request_id
@@ -59,7 +60,7 @@ class Sequence:
         self.submitted_seconds = submitted_seconds
         self.phase = Phase.WAITING
         self.prefill_target = prompt_tokens
-        self.prefill_left = prompt_tokens
+        self.prefill_left = max(1, prompt_tokens - cached_tokens)
         self.generated = 0
         self.decode_since = 0
         self.scheduled_seconds: float | None = None

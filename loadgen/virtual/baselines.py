@@ -42,23 +42,25 @@ class Laar:
 
 
 class LoadAware:
-    """Least predicted latency, whatever the model; after a failure on another model.
+    """Least predicted latency, whatever the model; after a failure on another model, unless it forgets.
 
     Args:
         forecast: Latencies.
         most_attempts: Retry cap.
+        penalty: Factor on the latency per failure of the model; infinite to ask each model once, 1 to forget failures.
     """
 
-    def __init__(self, forecast: Forecast, *, most_attempts: int) -> None:
+    def __init__(self, forecast: Forecast, *, most_attempts: int, penalty: float = math.inf) -> None:
         self._forecast = forecast
         self._most_attempts = most_attempts
+        self._penalty = penalty
 
     def choose(self, asked: Asked, snapshot: FleetSnapshot) -> int | None:
         """Row of the least latency; None at the cap, or when no model is left to ask."""
         if len(asked.rows) >= self._most_attempts:
             return None
         own = self._forecast.predict(asked.question, snapshot).own_seconds
-        return _least(own * _penalties(asked, snapshot, math.inf))
+        return _least(own * _penalties(asked, snapshot, self._penalty))
 
 
 class SessionAffinity:

@@ -32,6 +32,7 @@ class Gateway:
         events: The run's agenda.
         on_try: Hears of every try as it ends.
         goes_on: Asked whether a verified course goes on after a wrong answer.
+        keeps_prefixes: True when engines do not prefill a prompt again that they still hold.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Gateway:
         events: Events,
         on_try: Callable[[Report, Try], None],
         goes_on: Callable[[Report], bool],
+        *,
+        keeps_prefixes: bool = False,
     ) -> None:
-        self.machines = Machines(configs, events, self._answered)
+        self.machines = Machines(configs, events, self._answered, keeps_prefixes=keeps_prefixes)
         self._models = models
         self._events = events
         self._on_try = on_try
@@ -74,6 +77,7 @@ class Gateway:
                 request_id,
                 prompt_tokens=call.question.prompt_tokens,
                 output_tokens=call.question.output_tokens[attempt.model],
+                prompt=call.question.key,
             )
         except QueueFullError:
             self._refused(call, request_id, HTTPStatus.SERVICE_UNAVAILABLE)

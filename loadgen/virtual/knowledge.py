@@ -18,6 +18,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from extproc.facts.text import Category, profile_text
 from loadgen.questions.question import Question
 
 Floats = npt.NDArray[np.float64]
@@ -37,7 +38,9 @@ class Level(StrEnum):
     MODEL = "model"
     """Nothing: each model's accuracy over all questions."""
     LENGTH = "length"
-    """The prompt's length, as LAAR does."""
+    """The prompt's length, as LAAR does where all speak one language."""
+    LANGUAGE = "language"
+    """Length, and whether the text is Japanese or Chinese, as LAAR does."""
     TEXT = "text"
     """Length, digits, numbers, symbols and line breaks."""
 
@@ -155,6 +158,11 @@ def features(question: Question, level: Level) -> Floats:
     if level is Level.LENGTH:
         return np.array([size, size * size / 5.0])
     text = question.text
+    if level is Level.LANGUAGE:
+        scripts = dict(profile_text([text]).bytes_by_category)
+        is_japanese = Category.KANA in scripts
+        is_chinese = Category.HAN in scripts and not is_japanese
+        return np.array([size, size * size / 5.0, float(is_japanese), float(is_chinese)])
     characters = max(1, len(text))
     return np.array(
         [

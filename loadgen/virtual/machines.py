@@ -10,6 +10,7 @@ from loadgen.engine.config import EngineConfig
 from loadgen.engine.core import Engine
 from loadgen.engine.records import Completion, EngineRequest
 from loadgen.virtual.events import Events
+from loadgen.virtual.prefixes import PrefixStore
 
 
 class Machines:
@@ -19,10 +20,16 @@ class Machines:
         configs: Configuration of each engine, by address.
         events: The run's agenda.
         on_answer: Hears of every finished request, at the moment at which it finished.
+        keeps_prefixes: True when a prompt that an instance has answered and still holds is not prefilled again.
     """
 
     def __init__(
-        self, configs: Mapping[str, EngineConfig], events: Events, on_answer: Callable[[Completion], None]
+        self,
+        configs: Mapping[str, EngineConfig],
+        events: Events,
+        on_answer: Callable[[Completion], None],
+        *,
+        keeps_prefixes: bool = False,
     ) -> None:
         self._engines = {address: Engine(config) for address, config in configs.items()}
         self._capacity = {
@@ -31,18 +38,32 @@ class Machines:
         self._events = events
         self._on_answer = on_answer
         self._wakes_at: dict[str, float] = {}
+        self._prefixes = {address: PrefixStore() for address in configs} if keeps_prefixes else {}
+        self._prompts: dict[str, str] = {}
 
-    def submit(self, address: str, request_id: str, *, prompt_tokens: int, output_tokens: int) -> None:
-        """Send a request to an engine.
+    def submit(
+        self, address: str, request_id: str, *, prompt_tokens: int, output_tokens: int, prompt: str = ""
+    ) -> None:
+        """Send a request to an engine; `prompt` names its prompt, for the prefix cache.
 
         Raises:
             QueueFullError: Its queue is full.
             ValueError: It is too small for the request.
         """
+        engine, store = self._engines[address], self._prefixes.get(address)
+        cached = 0
+        if store is not None:
+            self._look(address)
+            cached = store.cached(prompt, round((1.0 - engine.kv_usage) * self._capacity[address]))
         request = EngineRequest(
-            request_id=request_id, prompt_tokens=prompt_tokens, output_tokens=(output_tokens,)
+            request_id=request_id,
+            prompt_tokens=prompt_tokens,
+            output_tokens=(output_tokens,),
+            cached_tokens=cached,
         )
-        self._engines[address].submit(request, self._events.now)
+        engine.submit(request, self._events.now)
+        if store is not None:
+            self._prompts[request_id] = prompt
         self._look(address)
 
     def abort(self, address: str, request_id: str) -> int:
@@ -54,6 +75,7 @@ class Machines:
         except KeyError:
             return 0
         engine.abort(request_id, self._events.now)
+        self._prompts.pop(request_id, None)
         self._look(address)
         return generated
 
@@ -86,6 +108,9 @@ class Machines:
             self._wakes_at[address] = wake
             self._events.at(wake, partial(self._wake, address, wake))
         for completion in finished:
+            if self._prefixes:
+                prompt = self._prompts.pop(completion.request_id)
+                self._prefixes[address].keep(prompt, completion.prompt_tokens)
             self._on_answer(completion)
 
     def _wake(self, address: str, planned: float) -> None:

@@ -82,23 +82,32 @@ class Simulation:
         fleet: What is routed to.
         decider: Decides.
         on_done: Called once for each request that ended.
+        keeps_prefixes: True when engines do not prefill a prompt again that they have answered and still hold.
     """
 
     def __init__(
-        self, fleet: VirtualFleet, decider: Decider, *, on_done: Callable[[], None] | None = None
+        self,
+        fleet: VirtualFleet,
+        decider: Decider,
+        *,
+        on_done: Callable[[], None] | None = None,
+        keeps_prefixes: bool = False,
     ) -> None:
         self._events = Events()
         clusters = fleet.topology.clusters
         self._prices = {cluster.model: cluster.price for cluster in clusters}
         models = {instance.address: cluster.model for cluster in clusters for instance in cluster.instances}
         self._rows = {address: row for row, address in enumerate(models)}
-        self._gateway = Gateway(fleet.engines, models, self._events, self._on_try, self._goes_on)
+        self._gateway = Gateway(
+            fleet.engines, models, self._events, self._on_try, self._goes_on, keeps_prefixes=keeps_prefixes
+        )
         self._decider = decider
         self._on_done = on_done
         self._open = 0
+        self._on_finish: Callable[[], None] | None = None
 
     def run(self, questions: Sequence[Question], arrivals: npt.NDArray[np.float64]) -> Run:
-        """Run to the end of the last request.
+        """Run to the end of the last request, arrivals given: an open loop.
 
         Args:
             questions: One per arrival.
@@ -111,10 +120,40 @@ class Simulation:
             Story(question=question, arrived_seconds=float(seconds))
             for question, seconds in zip(questions, arrivals, strict=True)
         ]
-        self._open = len(stories)
         for number, story in enumerate(stories):
             asked = Asked(number, story.question)
             self._events.at(story.arrived_seconds, partial(self._ask, story, asked))
+        return self._to_the_end(stories)
+
+    def run_closed(self, questions: Sequence[Question], *, concurrency: int) -> Run:
+        """Run to the end of the last request, with so many clients that each ask the next question when theirs has ended.
+
+        Args:
+            questions: In the order in which they are asked.
+            concurrency: Number of clients, at least 1.
+
+        Raises:
+            ValueError: There is no client.
+        """
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
+        stories = [Story(question=question, arrived_seconds=0.0) for question in questions]
+        upcoming = iter(enumerate(stories))
+
+        def ask_next() -> None:
+            number, story = next(upcoming, (-1, None))
+            if story is not None:
+                story.arrived_seconds = self._events.now
+                self._ask(story, Asked(number, story.question))
+
+        # Through the agenda, so that a client that gives up at once does not ask from within its own end.
+        self._on_finish = partial(self._events.after, 0.0, ask_next)
+        for _ in range(concurrency):
+            self._events.at(0.0, ask_next)
+        return self._to_the_end(stories)
+
+    def _to_the_end(self, stories: Sequence[Story]) -> Run:
+        self._open = len(stories)
         for row, address in enumerate(self._rows):
             self._events.at(SCRAPE_SECONDS * row / len(self._rows), partial(self._scrape, address))
         while self._open and self._events.step():
@@ -162,6 +201,8 @@ class Simulation:
     def _finish(self, story: Story) -> None:
         story.ended_seconds = self._events.now
         self._open -= 1
+        if self._on_finish is not None:
+            self._on_finish()
         if self._on_done is not None:
             self._on_done()
 

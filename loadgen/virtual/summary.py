@@ -71,20 +71,21 @@ FIGURES = (
 """TTCA over solved requests; the mean over all counts the time until giving up; tokens are prompt and output."""
 
 
-def summarize(run: Run, *, knob: float, seed: int) -> Summary:
+def summarize(run: Run, *, knob: float, seed: int, warm_up_share: float = WARM_UP_SHARE) -> Summary:
     """Summarise a run.
 
     Args:
         run: At least ten requests.
         knob: Value of the arm's knob.
         seed: Of the resamples; runs on the same questions with the same seed are resampled alike.
+        warm_up_share: Share of the requests, the first ones, that are not counted.
 
     Raises:
         ValueError: The run is too short.
     """
     if len(run.stories) < 10:
         raise ValueError(f"a run of {len(run.stories)} requests is too short, 10 is the least")
-    stories = run.stories[int(WARM_UP_SHARE * len(run.stories)) :]
+    stories = run.stories[int(warm_up_share * len(run.stories)) :]
     weights = np.vstack([np.ones(len(stories)), _resampled(stories, seed)])
     columns = _Columns.of(stories)
     means = columns.figures(weights)

@@ -50,6 +50,16 @@ def test_the_context_makes_iterations_longer() -> None:
     )
 
 
+def test_cached_prompt_tokens_are_not_prefilled() -> None:
+    """Only the rest of the prompt takes time; the last token is computed even when all are cached."""
+    engine = Engine(CONFIG)
+    engine.submit(replace(a_request("a", prompt=50, outputs=(1,)), cached_tokens=30), now=0.0)
+    engine.submit(replace(a_request("b", prompt=50, outputs=(1,)), cached_tokens=50), now=10.0)
+    done = finished(engine)
+    assert done["a.0"].first_token_seconds == pytest.approx(0.011 + 0.020)
+    assert done["b.0"].first_token_seconds == pytest.approx(10.0 + 0.011 + 0.001)
+
+
 def test_a_request_that_arrives_during_an_iteration_waits_for_its_end() -> None:
     """The composition of an iteration is fixed when it starts."""
     engine = Engine(CONFIG)

@@ -80,6 +80,14 @@ def test_load_aware_avoids_the_busy(book: LoadBook, forecast: Forecast) -> None:
     assert "gemma-2-2b" != model_of(policy.choose(asked, loaded(book, m0=100.0)))
 
 
+def test_load_aware_may_forget_failures(book: LoadBook, forecast: Forecast) -> None:
+    """Without a penalty the fastest model is asked again; with an infinite one it is not."""
+    asked = Asked(0, DRAWN.held_out[0], failed=["gemma-2-2b"], rows=[0])
+    forgetful = LoadAware(forecast, most_attempts=3, penalty=1.0)
+    assert "gemma-2-2b" == model_of(forgetful.choose(asked, loaded(book)))
+    assert "gemma-2-2b" != model_of(LoadAware(forecast, most_attempts=3).choose(asked, loaded(book)))
+
+
 def test_session_affinity_returns_to_the_first_instance(book: LoadBook, forecast: Forecast) -> None:
     """A retry goes where the first attempt went, however it failed."""
     policy = SessionAffinity(LoadAware(forecast, most_attempts=3), most_attempts=3)

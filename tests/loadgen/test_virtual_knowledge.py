@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from loadgen.questions.generated import generate_questions
-from loadgen.virtual.knowledge import Chances, Knowledge, Level, Oracle
+from loadgen.questions.question import Question
+from loadgen.virtual.knowledge import Chances, Knowledge, Level, Oracle, features
 
 
 def test_all_fail_lists_every_set_of_models() -> None:
@@ -30,6 +31,20 @@ def test_a_failure_lowers_the_chances_of_the_others() -> None:
     fails = chances.all_fail()
     after = 1 - fails[0b11000] / fails[0b01000]
     assert after < chances.marginal()[4] - 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("What is the value of the key?", [0.0, 0.0]),
+        ("このキーの値は何ですか。", [1.0, 0.0]),
+        ("这个键的值是什么?", [0.0, 1.0]),
+    ],
+)
+def test_language_is_told_by_the_script(text: str, language: list[float]) -> None:
+    """Kana make a text Japanese, Chinese characters without kana make it Chinese."""
+    question = Question(key="k", kind="kv", text=text, prompt_tokens=8, correct={}, output_tokens={})
+    assert language == features(question, Level.LANGUAGE)[2:].tolist()
 
 
 def test_the_oracle_knows_the_answers() -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from loadgen.questions.generated import generate_questions
 from loadgen.virtual.arms import ARMS, Workbench
+from loadgen.virtual.fleet import STUDY_TIERS, build_fleet
 from loadgen.virtual.scenario import Scenario, run_point
+from loadgen.virtual.simulation import Run, Simulation
 from loadgen.virtual.summary import summarize
 
 SCENARIO = Scenario(rate=30.0, requests=400, seed=2)
@@ -54,3 +56,39 @@ def test_all_arms_get_the_same_traffic(bench: Workbench) -> None:
     again, arrivals_again = SCENARIO.traffic(bench.questions.held_out)
     assert asked == again
     assert np.array_equal(arrivals, arrivals_again)
+
+
+def closed(bench: Workbench, arm: str, *, concurrency: int, keeps_prefixes: bool = False) -> Run:
+    """Forty questions asked by so many clients."""
+    fleet = build_fleet(bench.questions.models, STUDY_TIERS, instances=[1] * 5)
+    decider = ARMS[arm].decider(bench, fleet, 3.0, np.random.default_rng(1))
+    simulation = Simulation(fleet, decider, keeps_prefixes=keeps_prefixes)
+    return simulation.run_closed(bench.questions.held_out[:40], concurrency=concurrency)
+
+
+def test_in_a_closed_loop_so_many_requests_are_open(bench: Workbench) -> None:
+    """With c clients never more than c requests are open, and all are until the last ones."""
+    stories = closed(bench, "laar", concurrency=4).stories
+    for story in stories:
+        open_now = [s for s in stories if s.arrived_seconds <= story.arrived_seconds < s.ended_seconds]
+        assert 4 == len(open_now)
+
+
+def test_a_closed_loop_needs_a_client(bench: Workbench) -> None:
+    """Nobody asks nothing."""
+    with pytest.raises(ValueError, match="concurrency"):
+        closed(bench, "laar", concurrency=0)
+
+
+def test_a_kept_prefix_shortens_asking_the_same_instance_again(bench: Workbench) -> None:
+    """Session affinity, which asks again where the prompt is, gains by prefix caches."""
+    without, with_caches = (
+        closed(bench, "session_affinity", concurrency=1, keeps_prefixes=keeps) for keeps in (False, True)
+    )
+    assert with_caches.seconds < without.seconds
+
+
+def test_prefix_caches_change_nothing_for_who_asks_each_instance_once(bench: Workbench) -> None:
+    """LAAR with infinite penalty never comes back to an instance, and the questions differ."""
+    without, with_caches = (closed(bench, "laar", concurrency=3, keeps_prefixes=k) for k in (False, True))
+    assert without.seconds == pytest.approx(with_caches.seconds)
