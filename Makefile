@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload reproduce reproduce-quick eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -60,6 +60,12 @@ simulate: install ## The same comparison in virtual time, with more requests; wr
 
 overload: install ## What retries do to an overloaded fleet, blind and planned, in virtual time; writes out/virtual/overload.*
 	@$(BIN)/python -m loadgen overload
+
+reproduce: install ## Run the three papers' studies and write out/reproduce/report.html and summary.json (< 20 min)
+	@$(BIN)/python -m loadgen reproduce --doc docs/reproduction.md
+
+reproduce-quick: install ## The same with few and short scenarios, wide intervals (< 3 min)
+	@$(BIN)/python -m loadgen reproduce --quick --out out/reproduce-quick
 
 eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
 	@$(BIN)/python -m loadgen.latency_eval

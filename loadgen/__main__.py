@@ -334,6 +334,44 @@ def ttca(  # noqa: PLR0917 -- one parameter per option
         _stop(str(error), FAILED)
 
 
+@app.command()
+def reproduce(  # noqa: PLR0917 -- one parameter per option
+    studies: Annotated[str, typer.Option(help="What is run, with commas [default: all].")] = "",
+    quick: Annotated[bool, typer.Option(help="Few and short scenarios, wide intervals.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Scenarios at once.")] = 2,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and summary.json.")] = Path(
+        "out/reproduce"
+    ),
+    doc: Annotated[Path | None, typer.Option(help="Write the tables here too, as markdown.")] = None,
+) -> None:
+    """Run the studies of the three papers, put their figures next to ours, and write the report."""
+    import os
+
+    from rich.console import Console
+
+    from loadgen.reproduce.command import ReproduceOptions
+    from loadgen.reproduce.command import reproduce as run_reproduction
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    options = ReproduceOptions(
+        studies=[name.strip() for name in studies.split(",") if name.strip()],
+        is_quick=quick,
+        seed=seed,
+        processes=processes,
+        out=out,
+        doc=doc,
+    )
+    try:
+        found = run_reproduction(options, os.environ, console)
+    except (ValueError, FileNotFoundError) as error:
+        _stop(str(error), MISUSED)
+    if found.failed:
+        _stop(f"failed: {', '.join(failure.key for failure in found.failed)}", FAILED)
+
+
 def _announce(instances: Sequence[Instance]) -> None:
     for instance in instances:
         spec = instance.spec
