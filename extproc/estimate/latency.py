@@ -207,7 +207,9 @@ class LatencyEstimator:
             total_seconds=total,
             ttft_upper_seconds=ttft * np.exp(ttft_log),
             total_upper_seconds=total * np.exp(total_log),
-            caused_seconds=beside * (caused * (sequences * output_tokens) + own_prefill),
+            caused_seconds=(total + beside * own_prefill)
+            * _slowdown(snapshot.usual_sequences.take(rows), base + own, caused + each - own)
+            - total,
             ttft_alone_seconds=ttft_alone,
             iteration_seconds=iteration,
             iteration_alone_seconds=iteration_alone,
@@ -366,6 +368,22 @@ def _iterations(completion_tokens: int | None, load: LoadAtDecision) -> int | No
     if completion_tokens is None or load.own_sequences != 1:
         return None
     return max(0, completion_tokens - 1)
+
+
+def _slowdown(usual_sequences: Floats, alone: Floats, each_beside: Floats) -> Floats:
+    """How many times longer an iteration usually takes on each row than on an idle instance, at least 1.
+
+    For n sequences that leave an instance at the rate n / (S (W + H n)) and arrive at the rate r, what one more of
+    them adds to the time of all, those included that are still to come, solves
+
+        n - g + r D(n) - n / (S (W + H n)) D(n - 1) = 0,    D(n) = S (W + H (n + 1)) / (1 - r S H)
+
+    (the relative value of Markov decision processes; Krishnan 1990 routes by it). It is the newcomer's own time at the
+    present load, over the share of the instance that the arrivals leave free; and since the mean load is
+    r S (W + H) / (1 - r S H), that share's inverse is (W + H + H * mean load) / (W + H).
+    """
+    slowdown: Floats = 1.0 + usual_sequences * each_beside / alone
+    return slowdown
 
 
 def _before_us(

@@ -45,7 +45,7 @@ class LatencyPrediction:
         total_seconds: From the request's arrival to its last token.
         ttft_upper_seconds: Quantile asked for of the time to the first token.
         total_upper_seconds: Quantile asked for of the total.
-        caused_seconds: Delay that the request causes to the sequences beside it, summed over them.
+        caused_seconds: What the request costs the others beyond its own time, those included that are still to come.
         ttft_alone_seconds: `ttft_seconds` if the instance were idle.
         iteration_seconds: Time of one further token.
         iteration_alone_seconds: The same if the instance were idle.

@@ -8,11 +8,12 @@ trusted less and never all or nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from extproc.fleet.snapshot import FleetSnapshot, FleetTable
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats
 from extproc.fleet.topology import Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
 
@@ -25,6 +26,9 @@ SUSPECT_MOST_SECONDS = 30.0
 
 A failure belongs to the row when it comes before the instance has been trusted again for as long as it was suspect.
 """
+
+USUAL_SECONDS = 30.0
+"""Time constant of the mean of the sequences: long against one answer, short against the hours of a day's load."""
 
 UNREACHABLE_SCRAPES = 2
 """Refused scrapes in a row after which an instance counts as unreachable until a scrape succeeds."""
@@ -61,6 +65,8 @@ class LoadBook:
 
     def _allocate(self, rows: int) -> None:
         self._sequences = np.zeros(rows)
+        self._usual = np.zeros(rows)
+        self._usual_at = 0.0
         self._output_tokens = np.zeros(rows)
         self._backlog = np.zeros(rows)
         self._backlog_at = 0.0
@@ -230,9 +236,12 @@ class LoadBook:
         """The fleet's load at `now`; later changes to the book do not show in it."""
         self._drain_backlog(now)
         fade = np.exp(np.minimum(0.0, self._scraped_at - now) / FOREIGN_FADE_SECONDS)
+        sequences = np.maximum(0.0, self._sequences + self._foreign * fade)
+        self._average(sequences, now)
         return FleetSnapshot(
             table=self.table,
-            sequences=np.maximum(0.0, self._sequences + self._foreign * fade),
+            sequences=sequences,
+            usual_sequences=self._usual.copy(),
             mean_output_tokens=self._output_tokens / np.maximum(1.0, self._sequences),
             prefill_backlog_tokens=self._backlog.copy(),
             kv_free_tokens=self._kv_capacity - self._kv_used * fade,
@@ -241,6 +250,13 @@ class LoadBook:
             suspect=(self._suspect_until > now) | (self._refused >= UNREACHABLE_SCRAPES),
             last_assigned=self._last_assigned.copy(),
         )
+
+    def _average(self, sequences: Floats, now: float) -> None:
+        """Move the mean towards what was there since the last look."""
+        elapsed = max(0.0, now - self._usual_at)
+        self._usual_at = max(self._usual_at, now)
+        if elapsed:
+            self._usual += -math.expm1(-elapsed / USUAL_SECONDS) * (sequences - self._usual)
 
     # -- reconfiguration -----------------------------------------------------------------------------------------
 
@@ -255,12 +271,12 @@ class LoadBook:
         to_rows = np.array([new for new, _ in kept], dtype=np.int64)
         from_rows = np.array([before for _, before in kept], dtype=np.int64)
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        backlog_at = self._backlog_at
+        backlog_at, usual_at = self._backlog_at, self._usual_at
         self.table = table
         self._allocate(len(table))
         for name, before in arrays.items():
             getattr(self, name)[to_rows] = before[from_rows]
-        self._backlog_at = backlog_at
+        self._backlog_at, self._usual_at = backlog_at, usual_at
         self._recount()
 
     def _recount(self) -> None:

@@ -133,6 +133,7 @@ class FleetSnapshot:
     Attributes:
         table: The unchanging part.
         sequences: Sequences in the instance, running or waiting: our own in flight, corrected by scrapes.
+        usual_sequences: `sequences` averaged over the last half minute or so: how busy the instance usually is.
         mean_output_tokens: Mean output budget of our sequences in flight; 0 where there are none.
         prefill_backlog_tokens: Prompt tokens sent and probably not yet prefilled.
         kv_free_tokens: Tokens that still fit into the KV cache; infinite where unknown.
@@ -144,6 +145,7 @@ class FleetSnapshot:
 
     table: FleetTable
     sequences: Floats
+    usual_sequences: Floats
     mean_output_tokens: Floats
     prefill_backlog_tokens: Floats
     kv_free_tokens: Floats

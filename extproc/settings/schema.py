@@ -254,7 +254,7 @@ class ObjectiveSettings(_Section):
     )
     congestion_weight: NotNegative = Field(
         default=1.0,
-        description="Weight of the delay that an attempt causes to the requests beside it; 0 looks at its own time only.",
+        description="Weight of what an attempt costs others, now and to come; 0 looks at its own time only.",
     )
     seconds_per_usd: NotNegative = Field(
         default=0.0, description="What a dollar is worth, in seconds; 0: money does not count."

@@ -80,6 +80,7 @@ def _errors(
                 idle,
                 table=table,
                 sequences=np.array([point.concurrency - 1.0]),
+                usual_sequences=np.array([point.concurrency - 1.0]),
                 mean_output_tokens=np.array([float(point.output_tokens)]),
                 prefill_backlog_tokens=np.array([backlog(point)]),
             ),

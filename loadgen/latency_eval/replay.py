@@ -161,6 +161,7 @@ def _mean_instance(snapshot: FleetSnapshot) -> FleetSnapshot:
     return replace(
         snapshot,
         sequences=mean(snapshot.sequences),
+        usual_sequences=mean(snapshot.usual_sequences),
         mean_output_tokens=mean(snapshot.mean_output_tokens),
         prefill_backlog_tokens=mean(snapshot.prefill_backlog_tokens),
     )

@@ -52,7 +52,7 @@ class Predicted:
 
     Attributes:
         own_seconds: Time of the attempt itself.
-        caused_seconds: What it delays the others by, added up over them.
+        caused_seconds: What it costs the others, those included that are still to come.
     """
 
     own_seconds: Floats
@@ -82,9 +82,9 @@ class Forecast:
         """Predict an attempt on every row.
 
         With n sequences running, an attempt of S output tokens and P prompt tokens takes P/R + S·(W + H·(n + 1)),
-        after the prefills before it, and lengthens everyone's iterations by n·(H·S + P/R) in total. On an instance
-        without a free slot it also waits until as many sequences ended as stand before it; these have half their
-        length left on average.
+        after the prefills before it. Everyone together loses that times the usual slowdown of the instance, the others'
+        n·P/R included, as `extproc.estimate.latency` derives. On an instance without a free slot it also waits until
+        as many sequences ended as stand before it; these have half their length left on average.
         """
         table = self.table
         tokens = self._lengths.tokens(question)[table.model_index]
@@ -96,7 +96,9 @@ class Forecast:
         own = backlog + prefill + tokens * (base + per_sequence * np.minimum(present + 1, slots))
         before_us = np.maximum(0.0, present + 1 - slots)
         own += before_us * 0.5 * tokens * (base + per_sequence * slots) / slots
-        return Predicted(own, running * (per_sequence * tokens + prefill))
+        exclusive = per_sequence + prefill / tokens
+        slowdown = 1.0 + snapshot.usual_sequences * exclusive / (base + per_sequence)
+        return Predicted(own, (own + running * prefill) * slowdown - own)
 
 
 def failed_mask(failed: Sequence[str], models: Sequence[str]) -> int:

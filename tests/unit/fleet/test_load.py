@@ -264,3 +264,17 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
     assert book.in_flight == 0
     assert set(book.sequences_by_address().values()) == {0}
     assert book._by_request == {}
+
+
+def test_the_usual_load_follows_the_present_one_slowly() -> None:
+    """After one time constant with two sequences the mean has gone most of the way, and it returns as slowly."""
+    book = LoadBook(fleet_of(A))
+    charge(book, "a", A, sequences=2)
+    followed = 0.0
+
+    for second in range(1, 31):
+        followed = book.snapshot(float(second)).usual_sequences[0]
+    book.release("a")
+
+    assert followed == pytest.approx(2 * (1 - math.exp(-1)))
+    assert book.snapshot(60.0).usual_sequences[0] == pytest.approx(followed * math.exp(-1))
