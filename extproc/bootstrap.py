@@ -11,6 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -26,6 +27,7 @@ from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.estimate.quality.model import QualityModel
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
@@ -40,6 +42,7 @@ from extproc.server.from_settings import (
     changes_needing_restart,
     declared_quality,
     largest_verified_bytes,
+    model_directory,
     output_provision,
     plan_policy,
     scrape_timing,
@@ -47,6 +50,7 @@ from extproc.server.from_settings import (
 )
 from extproc.server.health import HealthService
 from extproc.server.judge import HttpJudge
+from extproc.server.model_watch import ModelWatch
 from extproc.server.otlp_receiver import otlp_handler
 from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
@@ -56,7 +60,7 @@ from extproc.sessions.book import SessionBook
 from extproc.settings import Settings
 from extproc.settings.address import SELF
 from extproc.telemetry.listeners import Listeners
-from extproc.telemetry.metrics import InstanceReading, Metrics
+from extproc.telemetry.metrics import InstanceReading, Metrics, QualityModelReading
 from extproc.telemetry.otlp import BatchEnvelope
 from extproc.telemetry.records import AttemptRecord
 from extproc.telemetry.span_export import SpanExporter
@@ -119,7 +123,7 @@ class Application:
         )
         self._judge: HttpJudge | None = None
         self._verifier = AnswerVerifier(verify_policy(settings), SchemaCache())
-        self._metrics = Metrics(self._read_instances, self._read_dropped_spans)
+        self._metrics = Metrics(self._read_instances, self._read_dropped_spans, self._read_quality_model)
         self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
         envelope = BatchEnvelope(
             {"service.name": SERVICE_NAME}, scope_name="ttca-router", scope_version="0.1.0"
@@ -145,6 +149,11 @@ class Application:
             apply=self._apply,
             on_reload=self._reloaded,
         )
+        self._models = ModelWatch(
+            model_directory(settings),
+            take_over=self._take_over_model,
+            on_look=lambda accepted: self._metrics.quality_model_changed(accepted=accepted),
+        )
         self._access_log = AccessLogService(on_outcome=self._finished, on_try=self._tried)
         self._health = HealthService()
 
@@ -154,6 +163,8 @@ class Application:
         Raises:
             OSError: A listener's address is taken, or the endpoint files cannot be written.
         """
+        # What was learned corrects one fit, so the fit comes first.
+        self._models.load()
         self._state.restore()
         write_endpoints(self._endpoints_directory, self._settings.fleet())
         server = self._grpc_server()
@@ -164,6 +175,7 @@ class Application:
             self._exporter.start()
         background = [
             asyncio.create_task(self._watch.run(), name="fleet-watch"),
+            asyncio.create_task(self._models.run(), name="model-watch"),
             asyncio.create_task(self._state.keep_saving(), name="state-file"),
             asyncio.create_task(self._sweep(), name="expiry"),
         ]
@@ -204,7 +216,7 @@ class Application:
             ]
         )
         processor = ExternalProcessor(
-            parse=parse_request,
+            parse=partial(parse_request, wants_words=lambda: self.router.reads_words),
             route=self._route,
             abandon=self.router.abandon,
             listener=self._listener,
@@ -309,10 +321,25 @@ class Application:
         write_endpoints(self._endpoints_directory, fresh.fleet())
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
         self._estimators.quality.declare(declared_quality(fresh.fleet()))
+        self._models.follow(model_directory(fresh))
         self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
         self._verifier.policy = verify_policy(fresh)
         self._settings = fresh
+
+    def _take_over_model(self, model: QualityModel) -> None:
+        """Use another fitted quality model from the next decision on; the same one again changes nothing."""
+        quality = self._estimators.quality
+        if model.fit_id == quality.model.fit_id:
+            return
+        quality.replace(model)
+        served = dict.fromkeys(cluster.model for cluster in self.router.book.table.clusters)
+        logger.info(
+            "quality model %s in use: fitted for %s; by their priors: %s",
+            model.fit_id or "none",
+            ", ".join(name for name in served if model.knows(name)) or "none of the fleet's models",
+            ", ".join(name for name in served if not model.knows(name)) or "none",
+        )
 
     def _scrape_failed(self, address: str, _why: str) -> None:
         self._metrics.scrape_failed(address)
@@ -331,6 +358,12 @@ class Application:
                 requests_in_flight=own[address],
                 scrape_age_seconds=ages[address] if math.isfinite(ages[address]) else None,
             )
+
+    def _read_quality_model(self) -> QualityModelReading:
+        model = self._estimators.quality.model
+        return QualityModelReading(
+            fit_id=model.fit_id, models=len(model.names), reads_words=model.text is not None
+        )
 
     def _read_dropped_spans(self) -> int:
         return self._exporter.dropped_spans if self._exporter else 0

@@ -71,6 +71,11 @@ class Router:
         self._quality = QualityPlanner(estimators, self.book.table)
         self._rng = rng
 
+    @property
+    def reads_words(self) -> bool:
+        """Tell whether a prompt's words bear on a decision: the policy weighs quality, by a model fitted to words."""
+        return self._policy.policy in WEIGHS_QUALITY and self._estimators.quality.model.text is not None
+
     def route(
         self,
         facts: RequestFacts,

@@ -94,7 +94,11 @@ class Forecaster:
     ) -> tuple[Floats, Floats]:
         """Node weights after the failures, and each model's chances; a model that failed keeps a small share."""
         features = describe(
-            text=facts.text, grams=b"", messages=facts.messages, tools=facts.tools, images=facts.images
+            text=facts.text,
+            grams=facts.grams,
+            messages=facts.messages,
+            tools=facts.tools,
+            images=facts.images,
         )
         quality = self._estimators.quality
         weights, table = quality.node_table(features, (*names, *failed))

@@ -33,6 +33,8 @@ class RequestFacts:
         choices: Number of answers asked for (`n`), at least 1. For embeddings and completions with several
             prompts: the number of sequences that the request occupies.
         text: UTF-8 bytes of everything that will be tokenised, by category (tools and their schemas included).
+        grams: Hashed words and pairs of words of the text, as `facts.grams.hash_grams` gives them; empty when nobody
+            wants to know them.
         prompt_token_ids: Number of prompt tokens given as token ids: exact, not estimated.
         longest_share: Share of `text` and `prompt_token_ids`, both sums over all sequences, that the longest
             sequence has, in (0, 1]; it alone is held against a context length, while the sums are the work.
@@ -57,6 +59,7 @@ class RequestFacts:
     max_output_tokens: int | None = None
     choices: int = 1
     text: TextProfile = field(default_factory=TextProfile)
+    grams: bytes = b""
     prompt_token_ids: int = 0
     longest_share: float = 1.0
     messages: int = 0

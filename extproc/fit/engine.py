@@ -16,8 +16,8 @@ from extproc.fit.published import SOURCES, load
 from extproc.fit.read import read_table
 from extproc.fit.rivals import PriorOnly, bounded
 from extproc.fit.slopes import joint_log_likelihood
-from extproc.fit.store import save_model
 from extproc.fit.table import OutcomeTable, stacked
+from extproc.model_directory import save_model
 
 HELD_OUT: Final = 5
 """One question in so many is held out for the figures in the manifest; the stored model is fitted to all."""

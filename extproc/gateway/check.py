@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from extproc.gateway.check_model import model_problem, unfitted_models
 from extproc.gateway.render import render_envoy_yaml
 from extproc.settings import Problem, Settings, SettingsError, load_settings
 from extproc.settings.address import is_unix, split_host_port
@@ -28,7 +29,7 @@ class CheckReport:
     Attributes:
         path: The file as the caller named it.
         settings: None when there are problems.
-        problems: Mistakes; with any, nothing would start.
+        problems: Mistakes; with one in the file itself, nothing would start.
         warnings: Doubts; everything would start all the same.
     """
 
@@ -56,7 +57,9 @@ def check(path: Path) -> CheckReport:
         settings = load_settings(path)
     except SettingsError as error:
         return CheckReport(path=path, settings=None, problems=error.problems, warnings=())
-    rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes)
+    if unusable := model_problem(settings, path):
+        return CheckReport(path=path, settings=None, problems=(unusable,), warnings=())
+    rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes, unfitted_models)
     warnings = [warning for rule in rules for warning in rule(settings)]
     if path.name == "fleet.yaml":
         warnings.extend(_stale(settings, path.with_name("envoy.yaml")))

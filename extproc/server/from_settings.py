@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from extproc.decide.budget import OutputProvision
 from extproc.decide.first_correct import Objective
@@ -77,6 +78,12 @@ def largest_verified_bytes(settings: Settings) -> int:
 def declared_quality(fleet: Fleet) -> dict[str, float]:
     """Chance of each model for which some cluster of the fleet declares one."""
     return {c.model: c.quality_prior for c in fleet.clusters if c.quality_prior is not None}
+
+
+def model_directory(settings: Settings) -> Path | None:
+    """Where the fitted quality model is; None for none."""
+    directory = settings.quality.model_directory
+    return None if directory is None else Path(directory)
 
 
 def scrape_timing(settings: Settings) -> ScrapeTiming:

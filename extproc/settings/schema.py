@@ -8,10 +8,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
 from extproc.settings.address import SELF, IpPort, ListenAddress, OtlpEndpoint
+from extproc.settings.quality import QualitySettings
+from extproc.settings.section import Section
 
 AUTO = "auto"
 """Alias for every model; there unless the file defines it otherwise."""
@@ -45,11 +47,7 @@ class PolicyName(StrEnum):
     RANDOM = "random"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class GatewaySettings(_Section):
+class GatewaySettings(Section):
     """Envoy."""
 
     listen: IpPort = Field(default="127.0.0.1:10000", description="Where clients connect.")
@@ -74,7 +72,7 @@ class GatewaySettings(_Section):
     )
 
 
-class ServiceSettings(_Section):
+class ServiceSettings(Section):
     """The routing service."""
 
     listen: ListenAddress = Field(
@@ -92,7 +90,7 @@ class ServiceSettings(_Section):
     )
 
 
-class TelemetrySettings(_Section):
+class TelemetrySettings(Section):
     """Traces."""
 
     otlp_endpoint: OtlpEndpoint = Field(
@@ -110,7 +108,7 @@ class TelemetrySettings(_Section):
     )
 
 
-class PoolSettings(_Section):
+class PoolSettings(Section):
     """Clusters grouped by the context they are configured for."""
 
     name: Name = Field(description="Name of the pool, unique.")
@@ -126,14 +124,14 @@ class PoolSettings(_Section):
     )
 
 
-class PriceSettings(_Section):
+class PriceSettings(Section):
     """Price in US dollars per million tokens."""
 
     input: NotNegative = Field(description="US dollars per million prompt tokens.")
     output: NotNegative = Field(description="US dollars per million output tokens.")
 
 
-class SpeedSettings(_Section):
+class SpeedSettings(Section):
     """Iteration-time model of one instance: a decode step over n sequences takes W + H·n seconds."""
 
     iteration_base_seconds: Positive = Field(
@@ -147,7 +145,7 @@ class SpeedSettings(_Section):
     )
 
 
-class InstanceSettings(_Section):
+class InstanceSettings(Section):
     """One vLLM server: `ip:port`, or a mapping when there is more to say."""
 
     model_config = ConfigDict(
@@ -163,7 +161,7 @@ class InstanceSettings(_Section):
         return {"address": value} if isinstance(value, str) else value
 
 
-class ClusterSettings(_Section):
+class ClusterSettings(Section):
     """The instances that serve one model in one configuration."""
 
     name: Name = Field(description="Name, unique; also the name of the Envoy cluster.")
@@ -189,7 +187,7 @@ class ClusterSettings(_Section):
     )
 
 
-class PolicySettings(_Section):
+class PolicySettings(Section):
     """The choice of an instance."""
 
     name: PolicyName = Field(
@@ -202,7 +200,7 @@ class PolicySettings(_Section):
     )
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """What one request may take."""
 
     request_timeout_seconds: Positive = Field(
@@ -244,7 +242,7 @@ class BudgetSettings(_Section):
     )
 
 
-class ObjectiveSettings(_Section):
+class ObjectiveSettings(Section):
     """What `first_correct` weighs. All in seconds, the currency of the objective."""
 
     correct_answer_worth_seconds: Positive = Field(
@@ -276,7 +274,7 @@ class JudgeKindName(StrEnum):
     HTTP = "http"
 
 
-class JudgeSettings(_Section):
+class JudgeSettings(Section):
     """An external judge, asked about answers that passed everything else."""
 
     kind: JudgeKindName = Field(
@@ -300,7 +298,7 @@ class JudgeSettings(_Section):
     )
 
 
-class VerificationSettings(_Section):
+class VerificationSettings(Section):
     """Verification of plain (not streamed) answers; a rejected one is retried on the plan's next model."""
 
     mode: VerificationMode = Field(
@@ -325,7 +323,7 @@ class VerificationSettings(_Section):
     judge: JudgeSettings | None = Field(default=None, description="External judge; null: none.")
 
 
-class ScrapeSettings(_Section):
+class ScrapeSettings(Section):
     """Reading each instance's `/metrics`."""
 
     interval_seconds: Positive = Field(
@@ -339,7 +337,7 @@ class ScrapeSettings(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that an operator decides, as the fleet file states it."""
 
     version: Literal[1] = Field(description="Version of the file's format.")
@@ -362,6 +360,9 @@ class Settings(_Section):
     )
     verification: VerificationSettings = Field(
         default_factory=VerificationSettings, description="Verification of plain answers."
+    )
+    quality: QualitySettings = Field(
+        default_factory=QualitySettings, description="What is known of the models' answers beforehand."
     )
     scrape: ScrapeSettings = Field(default_factory=ScrapeSettings, description="Reading `/metrics`.")
 

@@ -50,6 +50,21 @@ class InstanceReading:
     scrape_age_seconds: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityModelReading:
+    """Which quality model is in use.
+
+    Attributes:
+        fit_id: Tells one fit from another; empty while none is used.
+        models: Models that it knows.
+        reads_words: Whether words bear on its chances.
+    """
+
+    fit_id: str = ""
+    models: int = 0
+    reads_words: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Instruments:
     """What is counted as it happens; the order of the fields is the order of the page."""
@@ -201,6 +216,14 @@ class _Instruments:
             Counter, "ttca_fleet_reloads_total", "Edits of the fleet file, ok or refused.", ("result",)
         )
     )
+    quality_model_changes: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_quality_model_changes_total",
+            "Changes of the fitted quality model, ok (in use since) or refused.",
+            ("result",),
+        )
+    )
     bad_log_entries: Counter = field(
         default_factory=partial(
             Counter, "ttca_access_log_entries_bad_total", "Access-log entries that could not be understood."
@@ -211,14 +234,18 @@ class _Instruments:
 class Metrics:
     """A `Listener` that counts; `render` makes the page.
 
-    `read_instances` and `read_dropped_spans` are asked when the page is made.
+    `read_instances`, `read_dropped_spans` and `read_quality_model` are asked when the page is made.
     """
 
     def __init__(
-        self, read_instances: Callable[[], Iterable[InstanceReading]], read_dropped_spans: Callable[[], int]
+        self,
+        read_instances: Callable[[], Iterable[InstanceReading]],
+        read_dropped_spans: Callable[[], int],
+        read_quality_model: Callable[[], QualityModelReading] = QualityModelReading,
     ) -> None:
         self._read_instances = read_instances
         self._read_dropped_spans = read_dropped_spans
+        self._read_quality_model = read_quality_model
         self._model = LabelCap(_MOST_MODELS)
         self._pool = LabelCap(_MOST_POOLS)
         self._instruments = _Instruments()
@@ -279,6 +306,10 @@ class Metrics:
         """Count an edit of the fleet file."""
         self._instruments.fleet_reloads.add("ok" if accepted else "refused")
 
+    def quality_model_changed(self, *, accepted: bool) -> None:
+        """Count a change of the fitted quality model."""
+        self._instruments.quality_model_changes.add("ok" if accepted else "refused")
+
     def access_log_entry_bad(self) -> None:
         """Count an access-log entry that could not be understood."""
         self._instruments.bad_log_entries.add()
@@ -314,6 +345,16 @@ class Metrics:
         dropped: dict[tuple[str, ...], float] = {(): self._read_dropped_spans()}
         lines.extend(
             render_reading("ttca_spans_dropped_total", "counter", "Spans that were lost.", (), dropped)
+        )
+        fit = self._read_quality_model()
+        lines.extend(
+            render_reading(
+                "ttca_quality_model_info",
+                "gauge",
+                "The quality model in use, and how many models it knows; fit none: chances start from priors.",
+                ("fit", "words"),
+                {(fit.fit_id or _NONE, str(fit.reads_words).lower()): fit.models},
+            )
         )
         return "\n".join((*lines, ""))
 

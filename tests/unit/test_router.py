@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,9 @@ from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.estimate.quality.model import QualityModel
 from extproc.estimate.tokens import PromptTokenEstimator
+from extproc.facts.grams import hash_grams
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
 from extproc.fleet.snapshot import FleetTable
@@ -37,22 +40,32 @@ PROVISION = OutputProvision(quantile=0.9)
 
 
 @pytest.fixture
-def router(make_fleet: Callable[..., Fleet]) -> Router:
-    """A router of two short and two long instances of model a."""
-    fleet = make_fleet()
-    return Router(
-        fleet,
-        POLICY,
-        output_provision=PROVISION,
-        prompts=PromptTokenEstimator(),
-        estimators=Estimators(
-            quality=QualityEstimator(),
-            latency=LatencyEstimator(FleetTable.of(fleet)),
-            outputs=OutputLengthEstimator(),
-        ),
-        sessions=SessionBook(),
-        rng=np.random.default_rng(1),
-    )
+def make_router(make_fleet: Callable[..., Fleet]) -> Callable[..., Router]:
+    """A router of two short and two long instances of model a, by any policy."""
+
+    def make(policy: PlanPolicy = POLICY) -> Router:
+        fleet = make_fleet()
+        return Router(
+            fleet,
+            policy,
+            output_provision=PROVISION,
+            prompts=PromptTokenEstimator(),
+            estimators=Estimators(
+                quality=QualityEstimator(),
+                latency=LatencyEstimator(FleetTable.of(fleet)),
+                outputs=OutputLengthEstimator(),
+            ),
+            sessions=SessionBook(),
+            rng=np.random.default_rng(1),
+        )
+
+    return make
+
+
+@pytest.fixture
+def router(make_router: Callable[..., Router]) -> Router:
+    """One that chooses by predicted work."""
+    return make_router()
 
 
 def the_outcome(plan: Plan, facts: RequestFacts, **changes: Any) -> Outcome:
@@ -244,3 +257,37 @@ def test_a_new_fleet_is_used_at_once(
     assert ("b", 1) == (fresh.attempts[0].model, len(fresh.attempts))
     router.record(the_outcome(plan, facts), 1.0)
     assert router.book.in_flight == 1
+
+
+def test_words_are_wanted_by_policies_that_weigh_quality_with_a_model_of_words(
+    router: Router, make_fleet: Callable[..., Fleet], make_quality_model: Callable[..., QualityModel]
+) -> None:
+    """Neither such a policy nor such a model alone asks for them."""
+    quality = router._estimators.quality
+    with_words = make_quality_model(("a", "b"), good_words="river")
+    wanted = []
+    for policy in (Policy.LEAST_WORK, Policy.FIRST_CORRECT):
+        router.replace(make_fleet(), replace(POLICY, policy=policy), output_provision=PROVISION)
+        for model in (make_quality_model(("a", "b")), with_words):
+            quality.replace(model)
+            wanted.append(router.reads_words)
+
+    assert [False, False, False, True] == wanted
+
+
+def test_words_move_the_chances_of_a_plan(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_quality_model: Callable[..., QualityModel],
+) -> None:
+    """A prompt of words that the fit knows to be easy has a greater chance than one of hard ones."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router._estimators.quality.replace(
+        make_quality_model(("a", "b"), (0.0, 0.0), good_words="river", bad_words="lemma")
+    )
+    chances = [
+        router.route(make_facts(grams=hash_grams([words])), now=0.0, decision_id=words).attempts[0].chance
+        for words in ("river", "lemma")
+    ]
+
+    assert chances == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(3))], abs=0.01)

@@ -169,6 +169,7 @@ class QualityEstimator:
         """A JSON-able copy of all that was learned, for `restore`."""
         return {
             "version": STATE_VERSION,
+            "fit": self._model.fit_id,
             "common": _stored(self._common),
             "models": {name: _stored(shift) for name, shift in self._own.items()},
         }
@@ -177,9 +178,12 @@ class QualityEstimator:
         """Replace all that was learned by a copy that `state` made.
 
         Raises:
-            ValueError: The state is malformed or of another version; the text says what, and nothing changes.
+            ValueError: The state is malformed, of another version, or corrects another fit than the one in use; the
+                text says what, and nothing changes.
         """
         found = as_version(state, STATE_VERSION, "quality state")
+        if found.get("fit", "") != self._model.fit_id:
+            raise ValueError("quality state: what was learned corrects another fitted model")
         common = _restored(found.get("common"), self._unlearned_common(), self._rails.common, "common")
         own: dict[str, _Shift] = {}
         for key, stored in as_object(found.get("models"), "quality state: models").items():

@@ -103,6 +103,7 @@ class QualityModel:
         novel_slope: Factor on the slopes for prompts unlike any that the fit has seen, 1 to 2: little is known of
             how hard they are.
         repeat_share: See `REPEAT_SHARE`.
+        fit_id: Tells one stored fit from another; empty for a model that was not read from a model directory.
 
     Raises:
         ValueError: An array has another shape than its description, or holds what is no finite number.
@@ -119,6 +120,7 @@ class QualityModel:
     text: TextWeights | None = None
     novel_slope: float = 1.0
     repeat_share: float = REPEAT_SHARE
+    fit_id: str = ""
     _rows: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from extproc.errors import BadRequestError, BodyTooLargeError, ModelNotFoundError
+from extproc.facts.grams import hash_grams
 from extproc.facts.parse import MAX_MODEL_CHARACTERS
 from extproc.facts.request import Api, RequestFacts
 
@@ -172,3 +174,14 @@ def test_what_the_answer_must_be_is_read(parse: Callable[..., RequestFacts], cha
     assert parse(chat(tools=[{"type": "function", "function": {"name": "f"}}])).has_contract
     plain = parse(chat())
     assert (False, False, False) == (plain.has_contract, plain.has_logprobs, plain.is_deterministic)
+
+
+def test_words_are_hashed_when_they_are_wanted(parse: Parse, chat: Chat) -> None:
+    """The answer may change from request to request; the texts of all messages count."""
+    wishes = iter([False, True])
+    body = chat(messages=[{"role": "user", "content": text} for text in ("the river", "a lemma")])
+    unread, read = (parse(body, wants_words=lambda: next(wishes)) for _ in range(2))
+
+    assert b"" == unread.grams
+    assert hash_grams(["the river", "a lemma"]) == read.grams
+    assert replace(read, grams=b"") == unread

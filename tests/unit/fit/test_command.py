@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from extproc.fit import command
-from extproc.fit.store import load_model
+from extproc.model_directory import load_model
 
 
 def test_fit_writes_a_model_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from extproc.fit.engine import STEPS, fit_from_tables
-from extproc.fit.store import MANIFEST, load_model
+from extproc.model_directory import MANIFEST, load_model
 
 
 def write_table(path: Path, rows: int) -> str:

@@ -29,6 +29,7 @@ OTHER = {
     "verification.own_limit_is_failure": True,
     "verification.refusal_is_failure": True,
     "verification.min_mean_logprob": -2.0,
+    "quality.model_directory": "models/other",
     "verification.judge": {"kind": "http", "url": "http://127.0.0.1:7009/judge"},
 }
 """A value unlike the default, where counting up does not make one."""

@@ -9,7 +9,7 @@ import pytest
 from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
 from extproc.decide.plan import Plan
 from extproc.errors import ModelNotFoundError
-from extproc.telemetry.metrics import InstanceReading, Metrics
+from extproc.telemetry.metrics import InstanceReading, Metrics, QualityModelReading
 from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.verify.verdict import Verdict, VerdictKind
 
@@ -205,3 +205,18 @@ def test_unknown_figures_are_not_zero(
     found = samples(metrics)
     assert not any(name.startswith(("ttca_time_to_correct", "ttca_wasted")) for name in found)
     assert not any('"other"' in name for name in found)
+
+
+def test_the_quality_model_in_use_is_named(metrics: Metrics) -> None:
+    """Without a fit the page says so; with one it has its id, what it knows, and how often it changed."""
+    assert 0 == samples(metrics)['ttca_quality_model_info{fit="none",words="false"}']
+
+    reading = QualityModelReading(fit_id="3fa8", models=4, reads_words=True)
+    fitted = Metrics(list, lambda: 0, lambda: reading)
+    fitted.quality_model_changed(accepted=True)
+    fitted.quality_model_changed(accepted=False)
+    assert {
+        'ttca_quality_model_info{fit="3fa8",words="true"}': 4,
+        'ttca_quality_model_changes_total{result="ok"}': 1,
+        'ttca_quality_model_changes_total{result="refused"}': 1,
+    }.items() <= samples(fitted).items()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,19 @@ def test_a_malformed_state_is_refused_and_nothing_changes(state: object) -> None
     with pytest.raises(ValueError, match="quality state"):
         estimator.restore(state)
     assert before == estimator.state()
+
+
+def test_what_was_learned_of_another_fit_is_not_restored(make_model: MakeModel) -> None:
+    """It corrected other chances; the same fit takes it back."""
+    old = replace(make_model(), fit_id="old")
+    estimator = QualityEstimator(old)
+    estimator.learn("small", PROMPT, correct=False)
+
+    with pytest.raises(ValueError, match="another fitted model"):
+        QualityEstimator(replace(old, fit_id="new")).restore(estimator.state())
+    again = QualityEstimator(old)
+    again.restore(estimator.state())
+    assert 1 == again.samples("small")
 
 
 def test_a_restored_shift_stays_within_the_rails() -> None:

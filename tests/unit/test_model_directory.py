@@ -7,18 +7,17 @@ import numpy as np
 import orjson
 import pytest
 
+from extproc.estimate.quality.features import describe
 from extproc.estimate.quality.model import QualityModel
 from extproc.estimate.quality.priors import prior_model
-from extproc.fit.fitting import FitSettings, fit_model
-from extproc.fit.store import MANIFEST, load_model, save_model
-from extproc.fit.table import OutcomeTable
-
-MakeTable = Callable[..., OutcomeTable]
+from extproc.facts.grams import hash_grams
+from extproc.facts.text import profile_text
+from extproc.model_directory import MANIFEST, identify, load_model, save_model
 
 
 @pytest.fixture
-def fitted(make_table: MakeTable) -> QualityModel:
-    return fit_model(make_table(90), FitSettings(directions=8)).model
+def fitted(make_quality_model: Callable[..., QualityModel]) -> QualityModel:
+    return make_quality_model(("weak", "strong"), (-1.0, 1.0), good_words="river", bad_words="lemma")
 
 
 def change(directory: Path, **values: object) -> None:
@@ -26,11 +25,12 @@ def change(directory: Path, **values: object) -> None:
     (directory / MANIFEST).write_bytes(orjson.dumps({**manifest, **values}))
 
 
-def test_a_model_comes_back_as_it_was(fitted: QualityModel, tmp_path: Path, make_table: MakeTable) -> None:
+def test_a_model_comes_back_as_it_was(fitted: QualityModel, tmp_path: Path) -> None:
     """Chances before and after the disk are the same, failures included."""
     save_model(fitted, tmp_path / "model", {"note": "any"})
     loaded = load_model(tmp_path / "model")
-    for prompt in make_table(20, seed=4).prompts:
+    for words in ("river", "lemma", "of the river, a lemma", "1 + 1", ""):
+        prompt = describe(text=profile_text([words]), grams=hash_grams([words]))
         asked = (prompt, ["weak", "new", "strong"], ["weak"])
         assert np.array_equal(fitted.chances(*asked), loaded.chances(*asked))
 
@@ -114,3 +114,38 @@ def test_a_manifest_cannot_point_outside_its_directory(fitted: QualityModel, tmp
     change(inner, arrays=f"../{path.name}")
     with pytest.raises(ValueError, match="No such file"):
         load_model(inner)
+
+
+def test_a_fit_is_told_from_another_by_its_id(fitted: QualityModel, tmp_path: Path) -> None:
+    """The same directory twice is the same fit; another model, or the same one fitted to other data, is another."""
+    ids = []
+    for model, about in [(fitted, {}), (fitted, {}), (fitted, {"data": "new"}), (prior_model(), {})]:
+        save_model(model, tmp_path, about)
+        ids.append(load_model(tmp_path).fit_id)
+
+    assert ids[0] == ids[1]
+    assert 3 == len(set(ids))
+    assert all(len(fit_id) == 12 for fit_id in ids)
+
+
+def test_arrays_that_would_fill_the_memory_are_refused(
+    fitted: QualityModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a small file claims to unpack to is looked at before it is unpacked."""
+    save_model(fitted, tmp_path, {})
+    size = next(tmp_path.glob("*.npz")).stat().st_size
+    monkeypatch.setattr("extproc.model_directory._MOST_BYTES", 2 * size)
+
+    with pytest.raises(ValueError, match="would take"):
+        load_model(tmp_path)
+
+
+def test_a_directory_is_identified_by_its_files(fitted: QualityModel, tmp_path: Path) -> None:
+    """No manifest is no identity; each way of writing anew is another one; foreign files do not count."""
+    assert () == identify(tmp_path)
+    save_model(fitted, tmp_path, {})
+    before = identify(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert before == identify(tmp_path)
+    save_model(fitted, tmp_path, {"note": "again"})
+    assert before != identify(tmp_path)

@@ -1,7 +1,7 @@
 """Model directories: arrays as `.npz`, everything else as a JSON manifest. No pickles, and no half-written state.
 
 The manifest names the arrays file by its hash and is replaced last, in one step: a reader sees the old model or the new
-one. What `load_model` needs is numpy alone.
+one. Fitting writes them and the service reads them, with numpy alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,9 @@ _ARRAYS: Final = ("bias", "slopes", "offset", "centre", "least", "most", "number
 _TEXT_ARRAYS: Final = ("weights", "scale", "rarity")
 _TEXT_NUMBERS: Final = ("familiar", "novel", "alien", "novel_trust")
 _MOST_BYTES: Final = 512 * 1024 * 1024
+_ID_DIGITS: Final = 12
+
+Identity = tuple[tuple[str, int, int, int], ...]
 
 
 def save_model(model: QualityModel, directory: Path, about: Mapping[str, object]) -> None:
@@ -72,25 +76,48 @@ def save_model(model: QualityModel, directory: Path, about: Mapping[str, object]
             stale.unlink(missing_ok=True)
 
 
+def identify(directory: Path) -> Identity:
+    """Name, time of change in ns, size and inode of each file of a model directory; empty when there is none.
+
+    Two identities differ when there may be something new to read.
+    """
+    try:
+        paths = sorted((directory / MANIFEST, *directory.glob("quality-*.npz")))
+        found = [(path.name, path.stat()) for path in paths]
+    except OSError:
+        return ()
+    return tuple((name, status.st_mtime_ns, status.st_size, status.st_ino) for name, status in found)
+
+
 def load_model(directory: Path) -> QualityModel:
-    """Read a model directory.
+    """Read a model directory. The model's `fit_id` is the beginning of its manifest's SHA-256.
 
     Raises:
         ValueError: It is absent, incomplete, corrupt, or made for other features than this release's; the text says
             which.
     """
-    manifest = _manifest(directory / MANIFEST)
+    raw = _read(directory / MANIFEST)
+    manifest = _manifest(raw, f"{directory.name}/{MANIFEST}")
     content = _read(directory / Path(_text(manifest, "arrays")).name)
     if hashlib.sha256(content).hexdigest() != manifest.get("arrays_sha256"):
         raise ValueError(f"{directory.name}: the arrays are not those that the manifest was written for")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        return _assemble(manifest, arrays)
+        model = _assemble(manifest, _unpacked(content))
     except (KeyError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{directory.name}: incomplete model: {error}") from error
     except ValueError as error:
         raise ValueError(f"{directory.name}: {error}") from error
+    return replace(model, fit_id=hashlib.sha256(raw).hexdigest()[:_ID_DIGITS])
+
+
+def _unpacked(content: bytes) -> Mapping[str, npt.NDArray[np.float64]]:
+    """The arrays by name; refused before it is unpacked is what would take too much memory."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > _MOST_BYTES:
+        raise ValueError(f"the arrays would take {size} bytes, expected at most {_MOST_BYTES}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
 
 
 def _assemble(manifest: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.float64]]) -> QualityModel:
@@ -115,14 +142,23 @@ def _assemble(manifest: Mapping[str, object], arrays: Mapping[str, npt.NDArray[n
         text=words,
         novel_slope=_number(manifest, "novel_slope"),
         repeat_share=_number(manifest, "repeat_share"),
-        **{name: arrays[name].astype(np.float64) for name in _ARRAYS},
+        bias=_plain(arrays["bias"]),
+        slopes=_plain(arrays["slopes"]),
+        offset=_plain(arrays["offset"]),
+        centre=_plain(arrays["centre"]),
+        least=_plain(arrays["least"]),
+        most=_plain(arrays["most"]),
+        number_weights=_plain(arrays["number_weights"]),
     )
 
 
-def _manifest(path: Path) -> Mapping[str, object]:
-    where = f"{path.parent.name}/{path.name}"
+def _plain(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return array.astype(np.float64)
+
+
+def _manifest(raw: bytes, where: str) -> Mapping[str, object]:
     try:
-        manifest = orjson.loads(_read(path))
+        manifest = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"{where}: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
