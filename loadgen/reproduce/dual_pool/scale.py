@@ -1,0 +1,126 @@
+"""How much is run: the full study and the quick one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from loadgen.planning.sizing import Effort
+from loadgen.reproduce.dual_pool.sizing_tasks import SizingTask
+from loadgen.reproduce.dual_pool.traces import TRACES
+
+SMALL_RATE = 100.0
+LARGE_RATE = 1000.0
+
+THRESHOLDS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768)
+"""Of the sensitivity; the short pool's slots shrink as its context grows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much is run.
+
+    Attributes:
+        seeds: At 100 requests per second, as published.
+        other_seeds: For thresholds and for measured machines.
+        large_seeds: At 1,000 requests per second; 0 to leave it out.
+        effort: At 100 requests per second.
+        large_effort: At 1,000.
+        slow_effort: For machines that need many instances.
+        thresholds: Of the sensitivity.
+        machines: Measured machines that are run as well.
+        arms: At 100 requests per second, as published.
+    """
+
+    seeds: int
+    other_seeds: int
+    large_seeds: int
+    effort: Effort
+    large_effort: Effort
+    slow_effort: Effort
+    thresholds: tuple[int, ...]
+    machines: tuple[str, ...]
+    arms: tuple[str, ...]
+
+
+FULL = Scale(
+    seeds=3,
+    other_seeds=2,
+    large_seeds=3,
+    effort=Effort(counted_seconds=60.0, counted_requests=3_000),
+    large_effort=Effort(counted_seconds=30.0, counted_requests=3_000, precision=0.005),
+    slow_effort=Effort(counted_seconds=45.0, counted_requests=2_000, precision=0.02),
+    thresholds=THRESHOLDS,
+    machines=("h100", "a100"),
+    arms=("published_baseline", "homogeneous", "honest", "honest_2k", "dual", "triple"),
+)
+QUICK = Scale(
+    seeds=3,
+    other_seeds=1,
+    large_seeds=0,
+    effort=Effort(counted_seconds=15.0, counted_requests=1_200),
+    large_effort=Effort(),
+    slow_effort=Effort(counted_seconds=15.0, counted_requests=1_000, precision=0.04),
+    thresholds=(2_048, 4_096, 8_192, 16_384, 32_768),
+    machines=("h100",),
+    arms=("published_baseline", "homogeneous", "honest", "dual"),
+)
+
+COMPARED = ("homogeneous", "honest", "dual")
+"""Arms on measured machines and at 1,000 requests per second."""
+
+
+def small_tasks(scale: Scale, data: Path | None, seed: int) -> Iterator[SizingTask]:
+    """Every sizing at 100 requests per second, the longest first."""
+    first = SizingTask(
+        trace="azure",
+        machine="published",
+        arm="dual",
+        rate=SMALL_RATE,
+        seed=1000 * seed,
+        effort=scale.effort,
+        data=data,
+    )
+    for machine in reversed(scale.machines):
+        for trace in TRACES:
+            for arm in COMPARED:
+                slow = replace(first, machine=machine, trace=trace, arm=arm, effort=scale.slow_effort)
+                yield from _seeds(slow, scale.other_seeds)
+    for trace in TRACES:
+        for arm in scale.arms:
+            yield from _seeds(replace(first, trace=trace, arm=arm), scale.seeds)
+        for threshold in scale.thresholds:
+            yield from _seeds(replace(first, trace=trace, arm=f"dual_{threshold}"), scale.other_seeds)
+
+
+def _seeds(first: SizingTask, count: int) -> Iterator[SizingTask]:
+    return (replace(first, seed=first.seed + number) for number in range(count))
+
+
+def large_tasks(
+    scale: Scale, data: Path | None, seed: int, pools: dict[tuple[str, str], tuple[int, ...]]
+) -> Iterator[SizingTask]:
+    """Sizings at 1,000 requests per second, begun where those at 100 say.
+
+    Args:
+        scale: How much is run.
+        data: The data folder, or None.
+        seed: Of everything.
+        pools: Instances of each pool at 100 requests per second, by trace and arm.
+    """
+    factor = LARGE_RATE / SMALL_RATE
+    for trace in TRACES:
+        for arm in ("published_baseline", *COMPARED):
+            # The baseline's search is the slowest, and its figure is a side note.
+            for number in range(scale.large_seeds if arm in COMPARED else min(1, scale.large_seeds)):
+                yield SizingTask(
+                    trace=trace,
+                    machine="published",
+                    arm=arm,
+                    rate=LARGE_RATE,
+                    seed=1000 * seed + 100 + number,
+                    effort=scale.large_effort,
+                    data=data,
+                    starts=tuple(max(1, round(0.97 * factor * count)) for count in pools[trace, arm]),
+                )
