@@ -17,9 +17,9 @@ from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.eligible import eligible
-from extproc.decide.order import WEIGHS_QUALITY
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
+from extproc.decide.policies import POLICIES, ByForecast
 from extproc.decide.quality_planner import QualityPlanner
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.tokens import PromptTokenEstimator
@@ -74,7 +74,8 @@ class Router:
     @property
     def reads_words(self) -> bool:
         """Tell whether a prompt's words bear on a decision: the policy weighs quality, by a model fitted to words."""
-        return self._policy.policy in WEIGHS_QUALITY and self._estimators.quality.model.text is not None
+        weighs_quality = isinstance(POLICIES[self._policy.policy], ByForecast)
+        return weighs_quality and self._estimators.quality.model.text is not None
 
     def route(
         self,
@@ -115,13 +116,15 @@ class Router:
                 facts, candidates.models, self._prompts, self._estimators.outputs, self._output_provision
             )
             on_stage("estimate")
-            if self._policy.policy in WEIGHS_QUALITY:
+            rule = POLICIES[self._policy.policy]
+            if isinstance(rule, ByForecast):
                 plan = self._quality.plan(
                     facts,
                     budget,
                     candidates,
                     snapshot=snapshot,
                     policy=self._policy,
+                    rule=rule,
                     history=history,
                     decision_id=decision_id,
                     now=now,

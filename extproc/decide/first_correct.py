@@ -109,12 +109,12 @@ def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: flo
         np.where(has_failed, cost * min(factor, 1e9), cost)
         + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
     )
-    return _same_model_first(predictions, np.argsort(cost, kind="stable").tolist(), "laar")
+    return same_model_first(predictions, np.argsort(cost, kind="stable").tolist(), "laar")
 
 
 def rank_load_aware(predictions: Predictions, snapshot: FleetSnapshot) -> Ranking:
     """The least predicted latency, whatever the model."""
-    return _same_model_first(predictions, _by_latency(predictions, snapshot), "load_aware")
+    return same_model_first(predictions, _by_latency(predictions, snapshot), "load_aware")
 
 
 def rank_session_affinity(
@@ -125,7 +125,7 @@ def rank_session_affinity(
     last = snapshot.table.row_by_address.get(history.last_address or "") if history else None
     if last is not None and not snapshot.suspect[last]:
         order.sort(key=lambda position: predictions.rows[position] != last)
-    return _same_model_first(predictions, order, "session_affinity")
+    return same_model_first(predictions, order, "session_affinity")
 
 
 def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> list[int]:
@@ -134,8 +134,8 @@ def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> list[int]:
     return order
 
 
-def _same_model_first(predictions: Predictions, order: list[int], reason: str) -> Ranking:
-    """One attempt; stand-ins serve the same model, since the body names one."""
+def same_model_first(predictions: Predictions, order: list[int], reason: str) -> Ranking:
+    """One attempt, the first of an order over all candidates; stand-ins serve the same model, since the body names one."""
     model = predictions.model[order[0]]
     chance = float(predictions.chance[order[0]])
     return Ranking(

@@ -1,7 +1,8 @@
-"""In which order candidates are tried: the policies, each a function from candidates to sort keys."""
+"""The policies' names, and in which order instances are tried by their load alone: sort keys, lower first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
@@ -10,35 +11,57 @@ from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 
 
 class Policy(StrEnum):
-    """How instances are preferred within the chosen pool."""
+    """How instances are preferred."""
 
     FIRST_CORRECT = "first_correct"
+    ROUTE_BALANCE = "route_balance"
     LAAR = "laar"
     LOAD_AWARE = "load_aware"
     SESSION_AFFINITY = "session_affinity"
     LEAST_WORK = "least_work"
+    DUAL_POOL = "dual_pool"
     SHORTEST_QUEUE = "shortest_queue"
     ROUND_ROBIN = "round_robin"
     RANDOM = "random"
 
 
-WEIGHS_QUALITY = frozenset({Policy.FIRST_CORRECT, Policy.LAAR, Policy.LOAD_AWARE, Policy.SESSION_AFFINITY})
-"""Policies that need chances and latencies; `first_correct` ranks for them, `order` for the others."""
+Key = Callable[[Ints, Floats, FleetSnapshot, np.random.Generator], Floats | Ints]
+"""From rows (shape (k,)), their predicted work in seconds (shape (k,)), the load and a generator to a key, shape (k,)."""
+
+
+def least_work(
+    _rows: Ints, work_seconds: Floats, _snapshot: FleetSnapshot, _rng: np.random.Generator
+) -> Floats:
+    """The least predicted work."""
+    return work_seconds
+
+
+def shortest_queue(
+    rows: Ints, _work_seconds: Floats, snapshot: FleetSnapshot, _rng: np.random.Generator
+) -> Floats:
+    """The fewest sequences running or waiting."""
+    return snapshot.sequences[rows]
+
+
+def round_robin(
+    rows: Ints, _work_seconds: Floats, snapshot: FleetSnapshot, _rng: np.random.Generator
+) -> Ints:
+    """Whoever was assigned longest ago."""
+    return snapshot.last_assigned[rows]
+
+
+def at_random(
+    rows: Ints, _work_seconds: Floats, _snapshot: FleetSnapshot, rng: np.random.Generator
+) -> Floats:
+    """Anybody, with equal chances."""
+    return rng.random(len(rows))
 
 
 def order(
-    policy: Policy, rows: Ints, work_seconds: Floats, snapshot: FleetSnapshot, rng: np.random.Generator
+    key: Key, rows: Ints, work_seconds: Floats, snapshot: FleetSnapshot, rng: np.random.Generator
 ) -> Ints:
     """Positions into `rows`, best first; suspect instances come last, ties go to whom was assigned longest ago."""
-    last_assigned = snapshot.last_assigned[rows]
-    match policy:
-        case Policy.SHORTEST_QUEUE:
-            key: Floats | Ints = snapshot.sequences[rows]
-        case Policy.ROUND_ROBIN:
-            key = last_assigned
-        case Policy.RANDOM:
-            key = rng.random(len(rows))
-        case _:
-            key = work_seconds
-    result: Ints = np.lexsort((last_assigned, key, snapshot.suspect[rows]))
+    result: Ints = np.lexsort(
+        (snapshot.last_assigned[rows], key(rows, work_seconds, snapshot, rng), snapshot.suspect[rows])
+    )
     return result

@@ -11,7 +11,10 @@ from extproc.decide.eligible import Candidates
 from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking
 from extproc.decide.order import Policy, order
 from extproc.decide.plan import Attempt, Plan, TokenBudget
+from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
+from extproc.decide.route_balance import QualityNorm
+from extproc.decide.weights import PRESETS, Preset, Weights
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
@@ -43,6 +46,8 @@ class PlanPolicy:
         deadline_seconds: When answers stop being useful, for requests that do not say so; None for never.
         verification: Which plain answers are verified.
         laar_penalty: Factor of `laar` on a model that has failed; infinite excludes it.
+        weights: Weights of `route_balance`.
+        quality_norm: How quality enters the score of `route_balance`.
     """
 
     policy: Policy
@@ -53,6 +58,8 @@ class PlanPolicy:
     objective: Objective = DEFAULT_OBJECTIVE
     deadline_seconds: float | None = None
     laar_penalty: float = SOFT_PENALTY
+    weights: Weights = PRESETS[Preset.BALANCED]
+    quality_norm: QualityNorm = QualityNorm.RAW
     verification: Verification = Verification.OFF
 
     def verifies(self, facts: RequestFacts) -> bool:
@@ -271,7 +278,7 @@ def _ranked(
     rows: Ints, work: Floats, snapshot: FleetSnapshot, policy: PlanPolicy, rng: np.random.Generator
 ) -> Ints:
     """Sort rows best first; `work` is by row of the fleet."""
-    ranked: Ints = rows[order(policy.policy, rows, work[rows], snapshot, rng)]
+    ranked: Ints = rows[order(key_of(policy.policy), rows, work[rows], snapshot, rng)]
     return ranked
 
 

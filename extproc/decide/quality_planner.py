@@ -9,21 +9,13 @@ import numpy as np
 
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.eligible import Candidates
-from extproc.decide.first_correct import (
-    Ranking,
-    rank_first_correct,
-    rank_laar,
-    rank_load_aware,
-    rank_session_affinity,
-)
-from extproc.decide.order import Policy
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_ranked
+from extproc.decide.policies import ByForecast, Case
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.sequence import value_of_going_on
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.latency_records import LoadAtDecision
-from extproc.estimate.predictions import Predictions
 from extproc.facts.request import RequestFacts
 from extproc.facts.text import TextProfile
 from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
@@ -49,6 +41,7 @@ class QualityPlanner:
         *,
         snapshot: FleetSnapshot,
         policy: PlanPolicy,
+        rule: ByForecast,
         history: SessionHistory | None,
         decision_id: str,
         now: float,
@@ -64,22 +57,26 @@ class QualityPlanner:
         deadline = facts.deadline_seconds or policy.deadline_seconds
         left = max(0.001, deadline - elapsed) if deadline is not None else None
         rows = _without_repeats(_rows(pool, snapshot), facts, history, snapshot)
-        is_conditional = policy.policy is Policy.FIRST_CORRECT
         predictions = self._forecaster.forecast(
             facts,
             rows,
             snapshot,
             prompt_tokens=budget.prompt_tokens,
             history=history,
-            is_conditional=is_conditional,
+            is_conditional=rule.is_conditional,
         )
         is_verified = policy.verifies(facts)
-        ranking = _rank(
-            predictions,
-            snapshot,
-            policy,
-            history=history,
-            horizon=policy.max_attempts if is_verified or facts.session else 1,
+        ranking = rule.rank(
+            Case(
+                predictions=predictions,
+                snapshot=snapshot,
+                history=history,
+                horizon=policy.max_attempts if is_verified or facts.session else 1,
+                objective=policy.objective,
+                weights=policy.weights,
+                quality_norm=policy.quality_norm,
+                laar_penalty=policy.laar_penalty,
+            )
         )
         plan = plan_ranked(
             facts,
@@ -95,7 +92,7 @@ class QualityPlanner:
             deadline_seconds=left,
         )
         self._remember(decision_id, predictions.latency.load(ranking.positions[0]))
-        if predictions.failed and not is_conditional:
+        if predictions.failed and not rule.is_conditional:
             # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
             plan = replace(plan, attempts=tuple(replace(one, chance=None) for one in plan.attempts))
         return replace(plan, started_unix_ms=unix_ms - round(elapsed * 1000))
@@ -163,22 +160,3 @@ def _without_repeats(
     failed = [table.models.index(name) for name in history.failed_models if name in table.models]
     fresh = rows[~np.isin(table.model_index[rows], failed)]
     return fresh if len(fresh) else rows
-
-
-def _rank(
-    predictions: Predictions,
-    snapshot: FleetSnapshot,
-    policy: PlanPolicy,
-    *,
-    history: SessionHistory | None,
-    horizon: int,
-) -> Ranking:
-    match policy.policy:
-        case Policy.LAAR:
-            return rank_laar(predictions, snapshot, penalty=policy.laar_penalty)
-        case Policy.LOAD_AWARE:
-            return rank_load_aware(predictions, snapshot)
-        case Policy.SESSION_AFFINITY:
-            return rank_session_affinity(predictions, snapshot, history)
-        case _:
-            return rank_first_correct(predictions, snapshot, policy.objective, horizon=horizon)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from extproc.decide.budget import OutputProvision
-from extproc.decide.first_correct import Objective
+from extproc.decide.first_correct import DEFAULT_OBJECTIVE, Objective
 from extproc.decide.order import Policy
 from extproc.decide.planner import PlanPolicy, Verification
+from extproc.decide.route_balance import QualityNorm
+from extproc.decide.weights import PRESETS, Preset, Reference, Weights, derived_reference_usd
 from extproc.fleet.topology import Fleet
 from extproc.gateway.restart import changes_needing_envoy_restart
 from extproc.protocol import names
@@ -28,13 +31,44 @@ def plan_policy(settings: Settings) -> PlanPolicy:
         request_timeout_seconds=budgets.request_timeout_seconds,
         per_try_timeout_seconds=budgets.per_try_timeout_seconds,
         union_cluster=names.UNION_CLUSTER,
-        objective=Objective(
-            worth_seconds=settings.objective.correct_answer_worth_seconds,
-            congestion_weight=settings.objective.congestion_weight,
-            seconds_per_usd=settings.objective.seconds_per_usd,
-        ),
+        objective=objective(settings),
+        weights=weights(settings),
+        quality_norm=QualityNorm(settings.policy.quality_norm.value),
         deadline_seconds=budgets.deadline_seconds,
         verification=Verification(settings.verification.mode.value),
+    )
+
+
+def weights(settings: Settings) -> Weights:
+    """What the settings say about weights; balanced when they say nothing."""
+    section = settings.objective
+    if section.weights is not None:
+        given = section.weights
+        return Weights.of(quality=given.quality, latency=given.latency, cost=given.cost)
+    return PRESETS[Preset(section.preset.value) if section.preset is not None else Preset.BALANCED]
+
+
+def reference(settings: Settings) -> Reference:
+    """Seconds and dollars that weigh the same."""
+    section = settings.objective
+    usd = section.reference_usd
+    return Reference(
+        seconds=section.reference_seconds,
+        usd=derived_reference_usd(settings.fleet(), section.reference_seconds) if usd is None else usd,
+    )
+
+
+def objective(settings: Settings) -> Objective:
+    """What the settings say about the objective: what is given in seconds goes before a preset or weights."""
+    section = settings.objective
+    found = replace(DEFAULT_OBJECTIVE, congestion_weight=section.congestion_weight)
+    if section.preset is not None or section.weights is not None:
+        found = reference(settings).objective(weights(settings), congestion_weight=section.congestion_weight)
+    worth, per_usd = section.correct_answer_worth_seconds, section.seconds_per_usd
+    return replace(
+        found,
+        worth_seconds=found.worth_seconds if worth is None else worth,
+        seconds_per_usd=found.seconds_per_usd if per_usd is None else per_usd,
     )
 
 

@@ -13,6 +13,7 @@ from extproc.settings.document import Path
 from extproc.settings.expectation import settings_schema
 from extproc.settings.schema import AUTO, RESERVED_CLUSTER_NAMES
 from extproc.settings.translate import Complaint, closest
+from extproc.settings.weighing import find_odd_weights
 
 Tree = dict[str, Any]
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -20,7 +21,7 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 def find_inconsistencies(tree: Tree) -> list[Complaint]:
     """Apply every rule to the raw tree."""
-    rules = (_names, _references, _thresholds, _instances, _aliases, _ports, _timeouts)
+    rules = (_names, _references, _thresholds, _instances, _aliases, _ports, _timeouts, find_odd_weights)
     return [complaint for rule in rules for complaint in rule(tree)]
 
 

@@ -12,6 +12,14 @@ from pydantic import ConfigDict, Field, model_validator
 
 from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
 from extproc.settings.address import SELF, IpPort, ListenAddress, OtlpEndpoint
+from extproc.settings.objective import (
+    NotNegative,
+    ObjectiveSettings,
+    OverridesSettings,
+    Positive,
+    QualityNormName,
+    Share,
+)
 from extproc.settings.quality import QualitySettings
 from extproc.settings.section import Section
 
@@ -29,9 +37,6 @@ Name = Annotated[
     ),
 ]
 ModelName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S+$")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class PolicyName(StrEnum):
@@ -39,9 +44,11 @@ class PolicyName(StrEnum):
 
     LEAST_WORK = "least_work"
     FIRST_CORRECT = "first_correct"
+    ROUTE_BALANCE = "route_balance"
     LAAR = "laar"
     LOAD_AWARE = "load_aware"
     SESSION_AFFINITY = "session_affinity"
+    DUAL_POOL = "dual_pool"
     SHORTEST_QUEUE = "shortest_queue"
     ROUND_ROBIN = "round_robin"
     RANDOM = "random"
@@ -194,9 +201,17 @@ class PolicySettings(Section):
         default=PolicyName.LEAST_WORK,
         strict=False,
         description="`first_correct`: the sequence of models that promises most for its time, others' delay and money; "
+        "`route_balance`: the largest weighted sum of chance, latency and price; "
         "`laar`: least latency over chance; `load_aware`: least latency; `session_affinity`: whoever answered the "
-        "session before; `least_work`: the least predicted work, dead-reckoned between scrapes; "
+        "session before; `least_work`: the least predicted work, dead-reckoned between scrapes; `dual_pool`: another name "
+        "of `least_work`, since pools come before any policy; "
         "`shortest_queue`: the fewest requests in flight; `round_robin`, `random`: baselines.",
+    )
+    quality_norm: QualityNormName = Field(
+        default=QualityNormName.RAW,
+        strict=False,
+        description="How chances enter the sum of `route_balance`: `raw`, or `minmax`: stretched to 0..1 over the "
+        "request's candidates, so that small differences count.",
     )
 
 
@@ -239,23 +254,6 @@ class BudgetSettings(Section):
         default=None,
         description="Most output tokens to provide for when the client names no limit; null: no bound but the "
         "instance's `max_model_len`.",
-    )
-
-
-class ObjectiveSettings(Section):
-    """What `first_correct` weighs. All in seconds, the currency of the objective."""
-
-    correct_answer_worth_seconds: Positive = Field(
-        default=60.0,
-        description="How long a correct answer is worth waiting for, in seconds: an attempt whose chance times this does "
-        "not pay its price is not made.",
-    )
-    congestion_weight: NotNegative = Field(
-        default=1.0,
-        description="Weight of what an attempt costs others, now and to come; 0 looks at its own time only.",
-    )
-    seconds_per_usd: NotNegative = Field(
-        default=0.0, description="What a dollar is worth, in seconds; 0: money does not count."
     )
 
 
@@ -356,7 +354,10 @@ class Settings(Section):
     policy: PolicySettings = Field(default_factory=PolicySettings, description="The choice of an instance.")
     budgets: BudgetSettings = Field(default_factory=BudgetSettings, description="What one request may take.")
     objective: ObjectiveSettings = Field(
-        default_factory=ObjectiveSettings, description="What `first_correct` weighs."
+        default_factory=ObjectiveSettings, description="What `first_correct` and `route_balance` weigh."
+    )
+    overrides: OverridesSettings = Field(
+        default_factory=OverridesSettings, description="What clients may weigh otherwise."
     )
     verification: VerificationSettings = Field(
         default_factory=VerificationSettings, description="Verification of plain answers."

@@ -12,6 +12,12 @@ import pytest
 from extproc.decide.order import Policy
 from extproc.decide.plan import TokenBudget
 from extproc.decide.planner import PlanPolicy
+from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.load import LoadBook
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Fleet
@@ -57,5 +63,45 @@ def make_policy() -> Callable[..., PlanPolicy]:
             "union_cluster": "fleet",
         }
         return PlanPolicy(**{**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_predictions() -> Callable[..., Predictions]:
+    """A forecast for every instance of a snapshot, with given chances by model, seconds and dollars by instance."""
+
+    def make(
+        snapshot: FleetSnapshot,
+        *,
+        chances: tuple[float, ...],
+        seconds: tuple[float, ...],
+        usd: tuple[float, ...],
+    ) -> Predictions:
+        table = snapshot.table
+        estimators = Estimators(
+            quality=QualityEstimator(), latency=LatencyEstimator(table), outputs=OutputLengthEstimator()
+        )
+        made = Forecaster(estimators, table).forecast(
+            RequestFacts(api=Api.CHAT_COMPLETIONS, model="auto"),
+            table.rows,
+            snapshot,
+            prompt_tokens=100,
+            history=None,
+            is_conditional=False,
+        )
+        total = np.array(seconds)
+        return replace(
+            made,
+            chances=np.array(chances)[:, np.newaxis],
+            weights=np.ones(1),
+            latency=replace(
+                made.latency,
+                total_seconds=total,
+                total_upper_seconds=2 * total,
+                caused_seconds=np.zeros(len(total)),
+            ),
+            usd=np.array(usd),
+        )
 
     return make

@@ -6,6 +6,8 @@ import pytest
 
 from extproc.decide.order import Policy
 from extproc.decide.planner import Verification
+from extproc.decide.route_balance import QualityNorm
+from extproc.decide.weights import PRESETS, Preset, Weights
 from extproc.server.from_settings import (
     changes_needing_restart,
     declared_quality,
@@ -104,3 +106,37 @@ def test_what_the_service_cannot_take_over_is_named() -> None:
     assert [] == changes_needing_restart(
         settings(), settings(TEXT.replace("127.0.0.1:18102", "127.0.0.1:18109"))
     )
+
+
+def test_a_preset_is_put_in_seconds_by_the_fleets_own_prices() -> None:
+    """Seconds that stand beside it go before it; without any, a correct answer is worth a minute and money nothing."""
+    plain = TEXT.replace(
+        "objective: {correct_answer_worth_seconds: 33, congestion_weight: 2, seconds_per_usd: 5}", ""
+    )
+    preset = plan_policy(settings(plain + "objective: {preset: quality, seconds_per_usd: 5}\n"))
+    # 1,000 + 300 tokens at a dollar per million; 1,000 / 16,000 + 300 * 0.00865 seconds.
+    cost = plan_policy(settings(plain + "objective: {preset: cost}\n")).objective
+    silent = plan_policy(settings(plain))
+
+    assert (60.0, 1.0, 0.0) == (
+        silent.objective.worth_seconds,
+        silent.objective.congestion_weight,
+        silent.objective.seconds_per_usd,
+    )
+    assert pytest.approx((480.0, 5.0)) == (preset.objective.worth_seconds, preset.objective.seconds_per_usd)
+    assert pytest.approx(8 * (0.0625 + 2.595) / 0.0013) == cost.seconds_per_usd
+    assert PRESETS[Preset.QUALITY] == preset.weights
+    assert PRESETS[Preset.BALANCED] == silent.weights
+
+
+def test_own_weights_go_before_a_preset() -> None:
+    """The score gets them as they are, the objective in seconds of a reference that may be stated."""
+    text = TEXT.replace(
+        "{correct_answer_worth_seconds: 33, congestion_weight: 2, seconds_per_usd: 5}",
+        "{preset: cost, weights: {quality: 2, latency: 1, cost: 1}, reference_seconds: 10, reference_usd: 0.01}",
+    ).replace("{name: first_correct}", "{name: route_balance, quality_norm: minmax}")
+    policy = plan_policy(settings(text))
+
+    assert Weights.of(quality=2, latency=1, cost=1) == policy.weights
+    assert (20.0, 1000.0) == pytest.approx((policy.objective.worth_seconds, policy.objective.seconds_per_usd))
+    assert (Policy.ROUTE_BALANCE, QualityNorm.MINMAX) == (policy.policy, policy.quality_norm)

@@ -18,7 +18,10 @@ from extproc.settings.expectation import expectation_at
         (("aliases", "fast", 0), "a text without spaces"),
         (
             ("policy", "name"),
-            "one of least_work, first_correct, laar, load_aware, session_affinity, shortest_queue, round_robin, random",
+            (
+                "one of least_work, first_correct, route_balance, laar, load_aware, session_affinity, dual_pool, shortest_queue, "
+                "round_robin, random"
+            ),
         ),
         (("gateway", "listen"), "ip:port, such as 10.0.0.5:8000 or [fd00::5]:8000"),
         (("clusters", 0, "instances", 0, "draining"), "true or false"),
