@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload reproduce reproduce-quick eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,11 @@ reproduce: install ## Run the three papers' studies and write out/reproduce/repo
 
 reproduce-quick: install ## The same with few and short scenarios, wide intervals (< 3 min)
 	@$(BIN)/python -m loadgen reproduce --quick --out out/reproduce-quick
+
+eval: install ## Hold all estimates against published data: quality, lengths, latency, tokens; writes out/eval/ and docs (< 10 min)
+	@$(BIN)/ttca eval
+	@$(BIN)/python -m loadgen.latency_eval
+	@$(BIN)/python -m loadgen.token_eval
 
 eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
 	@$(BIN)/python -m loadgen.latency_eval

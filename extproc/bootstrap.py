@@ -43,6 +43,7 @@ from extproc.server.from_settings import (
     declared_quality,
     largest_verified_bytes,
     model_directory,
+    outcome_log,
     output_provision,
     plan_policy,
     scrape_timing,
@@ -52,6 +53,7 @@ from extproc.server.health import HealthService
 from extproc.server.judge import HttpJudge
 from extproc.server.model_watch import ModelWatch
 from extproc.server.otlp_receiver import otlp_handler
+from extproc.server.outcome_log import OutcomeLog
 from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
@@ -121,6 +123,8 @@ class Application:
                 "quality": (estimators.quality.state, estimators.quality.restore),
             },
         )
+        self._outcomes = OutcomeLog(*outcome_log(settings))
+        self._keep_lessons()
         self._judge: HttpJudge | None = None
         self._verifier = AnswerVerifier(verify_policy(settings), SchemaCache())
         self._metrics = Metrics(self._read_instances, self._read_dropped_spans, self._read_quality_model)
@@ -177,6 +181,7 @@ class Application:
             asyncio.create_task(self._watch.run(), name="fleet-watch"),
             asyncio.create_task(self._models.run(), name="model-watch"),
             asyncio.create_task(self._state.keep_saving(), name="state-file"),
+            asyncio.create_task(self._outcomes.keep_writing(), name="outcome-log"),
             asyncio.create_task(self._sweep(), name="expiry"),
         ]
         # What is built at start lives as long as the process: a collection need not look at it again, nor come as often
@@ -322,10 +327,15 @@ class Application:
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
         self._estimators.quality.declare(declared_quality(fresh.fleet()))
         self._models.follow(model_directory(fresh))
+        self._outcomes.follow(*outcome_log(fresh))
+        self._keep_lessons()
         self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
         self._verifier.policy = verify_policy(fresh)
         self._settings = fresh
+
+    def _keep_lessons(self) -> None:
+        self.router.lessons.tell = self._outcomes.add if self._outcomes.is_open else None
 
     def _take_over_model(self, model: QualityModel) -> None:
         """Use another fitted quality model from the next decision on; the same one again changes nothing."""

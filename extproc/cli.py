@@ -95,6 +95,53 @@ def render(
 
 
 @app.command()
+def fit(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Outcome tables and outcome logs (JSON lines, plain or gzip), or names of published sets.",
+            metavar="SOURCES...",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Model directory; one that is there is replaced.")],
+    seed: Annotated[int, typer.Option(help="Of decompositions and samples.")] = 0,
+) -> None:
+    """Fit a quality model to who answered what correctly; the service takes it over as `quality.model_directory`."""
+    from extproc.fit.extra import MissingExtraError, load_command
+
+    try:
+        command = load_command()
+    except MissingExtraError as error:
+        _fail(str(error))
+    raise typer.Exit(command.fit(sources, out, seed, Console(stderr=True)))
+
+
+@app.command("eval")
+def evaluate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for figures.")] = Path("out/eval"),
+    document: Annotated[Path, typer.Option("--doc", help="Markdown file that gets the tables.")] = Path(
+        "docs/estimators.md"
+    ),
+    seed: Annotated[int, typer.Option(help="Of decompositions and bootstrap samples.")] = 0,
+    samples: Annotated[int, typer.Option(min=10, help="Bootstrap samples.")] = 200,
+    processes: Annotated[int | None, typer.Option(min=1, help="Trials at once; one per processor.")] = None,
+) -> None:
+    """Hold the quality estimators against published outcomes; needs the folder of them (TTCA_DATA)."""
+    import os
+
+    from extproc.fit.extra import MissingExtraError, load_command
+
+    try:
+        command = load_command()
+    except MissingExtraError as error:
+        _fail(str(error))
+    options = command.EvalOptions(
+        seed=seed, samples=samples, out=out, document=document, processes=processes or os.cpu_count() or 1
+    )
+    raise typer.Exit(command.evaluate(options, Console(stderr=True)))
+
+
+@app.command()
 def health(
     address: Annotated[
         str, typer.Option(help="Where the service listens, host:port or unix:/path.")

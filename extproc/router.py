@@ -13,6 +13,7 @@ from http import HTTPStatus
 import numpy as np
 
 from extproc.calibrate.calibrator import Calibrator
+from extproc.calibrate.lessons import LessonBook
 from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.budget import OutputProvision, token_budget
@@ -48,6 +49,11 @@ class Router:
         estimators: What else is estimated; its latency estimator knows the same fleet.
         sessions: Memory of clients who judge for themselves.
         rng: Source of randomness for policies that want it.
+
+    Attributes:
+        book: The load of every instance.
+        sessions: See above.
+        lessons: Judged answers, for whoever wants to be told.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Router:
     ) -> None:
         self.book = LoadBook(fleet)
         self.sessions = sessions
+        self.lessons = LessonBook()
         self._policy = policy
         self._output_provision = output_provision
         self._prompts = prompts
@@ -73,9 +80,10 @@ class Router:
 
     @property
     def reads_words(self) -> bool:
-        """Tell whether a prompt's words bear on a decision: the policy weighs quality, by a model fitted to words."""
+        """Tell whether a prompt's words are wanted: the policy weighs quality by a model of words, or lessons are kept."""
         weighs_quality = isinstance(POLICIES[self._policy.policy], ByForecast)
-        return weighs_quality and self._estimators.quality.model.text is not None
+        reads_words = weighs_quality and self._estimators.quality.model.text is not None
+        return reads_words or self.lessons.tell is not None
 
     def route(
         self,
@@ -142,6 +150,7 @@ class Router:
                 )
         on_stage("assign")
         self._charge(plan, facts, now)
+        self.lessons.ask(decision_id, facts, history.failed_models if history else ())
         return plan
 
     def _history(self, facts: RequestFacts, now: float) -> SessionHistory | None:
@@ -182,6 +191,7 @@ class Router:
         self.book.release(plan.decision_id)
         self.sessions.unanswered(plan.decision_id)
         self._quality.forget(plan.decision_id)
+        self.lessons.forget(plan.decision_id)
 
     # -- while a plan is carried out ---------------------------------------------------------------------------------
 
@@ -202,6 +212,7 @@ class Router:
         """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one."""
         if chance is not None:
             self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
+        self.lessons.judge(decision_id, model, is_correct=is_correct)
         if goes_on:
             self.book.advance(decision_id, address)
 
@@ -216,6 +227,7 @@ class Router:
             return False
         if judged.chance is not None:
             self._estimators.quality.learn_against(judged.model, expected=judged.chance, correct=is_correct)
+        self.lessons.judge(judged.decision_id, judged.model, is_correct=is_correct)
         return True
 
     # -- afterwards ----------------------------------------------------------------------------------------------

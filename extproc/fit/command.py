@@ -1,28 +1,27 @@
-"""What `python -m extproc.fit` does: fits a quality model to outcome tables, or holds estimators against published ones."""
+"""What `ttca fit` and `ttca eval` do: fit a quality model to outcomes, or hold estimators against published ones."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
 from extproc.fit.engine import STEPS, fit_from_tables
-from extproc.fit.evaluate import SAMPLES, average_value, calibration_after_failures, judge
+from extproc.fit.evaluate import average_value, calibration_after_failures, mean_ahead
 from extproc.fit.fitting import FitSettings, fit_model
-from extproc.fit.fleets import FLEETS
-from extproc.fit.lengths import judge_lengths
+from extproc.fit.parallel import run_all, tasks
 from extproc.fit.plots import draw_calibration
 from extproc.fit.published import SOURCES, VARIABLE, data_folder, load
-from extproc.fit.report import place, render
+from extproc.fit.report import place, render, summary
 from extproc.fit.timing import measure
-from extproc.fit.trials import FOLDS, OURS, Trial, across, inside
+from extproc.fit.trials import OURS
 
 DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -31,49 +30,50 @@ _TIMED_TEXT: Final = (
 )
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; exit status 1 when the data is not there or the tables are no good."""
-    parser = argparse.ArgumentParser(prog="python -m extproc.fit", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    fitting = commands.add_parser("fit", help="fit a model to outcome tables")
-    fitting.add_argument("sources", nargs="+", help="tables (JSON lines), or names of published ones")
-    fitting.add_argument("--out", type=Path, required=True, help="model directory")
-    fitting.add_argument("--seed", type=int, default=0)
-    judging = commands.add_parser("eval", help="hold the estimators against published outcomes")
-    judging.add_argument("--seed", type=int, default=0)
-    judging.add_argument("--samples", type=int, default=SAMPLES, help="bootstrap samples")
-    judging.add_argument("--out", type=Path, default=Path("out/eval"))
-    judging.add_argument("--doc", type=Path, default=Path("docs/estimators.md"))
-    options = parser.parse_args(arguments)
-    console = Console(stderr=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalOptions:
+    """What `evaluate` is to do.
+
+    Attributes:
+        seed: Of decompositions and bootstrap samples.
+        samples: Bootstrap samples.
+        out: Folder for figures.
+        document: Markdown file that gets the tables.
+        processes: Trials at once.
+    """
+
+    seed: int
+    samples: int
+    out: Path
+    document: Path
+    processes: int
+
+
+def fit(sources: Sequence[str], out: Path, seed: int, console: Console) -> int:
+    """Fit a model to outcomes and write it; the exit status is 1 when the outcomes are no good."""
     try:
-        if options.command == "fit":
-            _fit(options.sources, options.out, options.seed, console)
-            return 0
-        return _evaluate(options, console)
-    except (ValueError, FileNotFoundError) as error:
+        with Progress(console=console) as progress:
+            task = progress.add_task("", total=STEPS)
+
+            def advance(what: str) -> None:
+                progress.update(task, description=what, advance=1)
+
+            fitted = fit_from_tables(
+                sources,
+                out,
+                folder=data_folder(os.environ, DEFAULT_FOLDER),
+                settings=FitSettings(seed=seed),
+                advance=advance,
+            )
+    except (ValueError, OSError) as error:
         console.print(str(error), style="red", highlight=False, markup=False)
         return 1
+    console.print(f"Wrote {out}: a model of {', '.join(fitted.model.names)}.", highlight=False, markup=False)
+    return 0
 
 
-def _fit(sources: Sequence[str], out: Path, seed: int, console: Console) -> None:
-    with Progress(console=console) as progress:
-        task = progress.add_task("", total=STEPS)
-
-        def advance(what: str) -> None:
-            progress.update(task, description=what, advance=1)
-
-        fit_from_tables(
-            sources,
-            out,
-            folder=data_folder(os.environ, DEFAULT_FOLDER),
-            settings=FitSettings(seed=seed),
-            advance=advance,
-        )
-    console.print(f"Wrote {out}.")
-
-
-def _evaluate(options: argparse.Namespace, console: Console) -> int:
+def evaluate(options: EvalOptions, console: Console) -> int:
+    """Hold estimators against published outcomes; the exit status is 1 when these are not there."""
     folder = data_folder(os.environ, DEFAULT_FOLDER)
     if folder is None:
         console.print(
@@ -82,50 +82,52 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
         for name, where in SOURCES.items():
             console.print(f"  {name:20} {where}", highlight=False)
         return 1
-    started = time.monotonic()
-    result = evaluate(folder, options.seed, options.samples, console)
-    result["seconds"] = round(time.monotonic() - started, 1)
+    try:
+        result = figures(folder, options, console)
+    except (ValueError, OSError) as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        return 1
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "quality.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    lengths = {"seed": options.seed, "lengths": result["lengths"]}
+    for name, content in (("quality", result), ("quality-by-length", lengths)):
+        path = options.out / f"{name}.json"
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     is_drawn = draw_calibration(result["calibration"], options.out / "quality-calibration.svg")  # type: ignore[arg-type]
-    document = options.doc.read_text(encoding="utf-8") if options.doc.exists() else ""
-    options.doc.parent.mkdir(parents=True, exist_ok=True)
-    options.doc.write_text(place(render(result), document), encoding="utf-8")
+    document = options.document.read_text(encoding="utf-8") if options.document.exists() else ""
+    options.document.parent.mkdir(parents=True, exist_ok=True)
+    options.document.write_text(place(render(result), document), encoding="utf-8")
     drawn = "" if is_drawn else " No plot: matplotlib is not installed (extra `report`)."
-    console.print(f"Wrote {options.out}/quality.json and {options.doc}.{drawn}")
+    console.print(f"Wrote {options.out}/quality.json and {options.document}.{drawn}", highlight=False)
+    Console().print(summary(result), highlight=False, markup=False)
     return 0
 
 
-def evaluate(folder: Path, seed: int, samples: int, console: Console) -> dict[str, object]:
+def figures(folder: Path, options: EvalOptions, console: Console) -> dict[str, object]:
     """Run every trial; the result is JSON-able."""
-    pairs = [(fleet, data) for fleet in FLEETS for data in fleet.inside]
-    fleets = [fleet for fleet in FLEETS if fleet.across]
-    with Progress(console=console) as progress:
-        task = progress.add_task("inside", total=len(pairs) * FOLDS)
-        within: list[Trial] = []
-        for fleet, data in pairs:
-            progress.update(task, description=f"{data}: {fleet.name}")
-            within.append(inside(fleet, data, folder, lambda: progress.advance(task)))
-        rest = progress.add_task("across", total=None)
-        beyond: list[Trial] = []
-        for fleet in fleets:
-            progress.update(rest, description=f"left out: {fleet.name}")
-            beyond.append(across(fleet, folder, lambda: progress.advance(rest)))
-        progress.update(rest, total=1, completed=1)
-        last = progress.add_task("bootstrap", total=len(within) + len(beyond))
-        judged: list[dict[str, object]] = []
-        for trial in (*within, *beyond):
-            judged.append(judge(trial, seed, samples))
-            progress.advance(last)
+    started = time.monotonic()
+    columns = (SpinnerColumn(), *Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("trials", total=len(tasks()) + 1)
+        results = run_all(
+            folder,
+            options.seed,
+            options.samples,
+            processes=options.processes,
+            advance=lambda title: progress.update(bar, description=title, advance=1),
+        )
     model = fit_model(load("zeroeval_gsm", folder)).model
     return {
-        "seed": seed,
-        "samples": samples,
-        "inside": judged[: len(within)],
-        "across": judged[len(within) :],
-        "across_mean": average_value(judged, lambda each: bool(each["by_part"])),
-        "calibration": calibration_after_failures(within),
-        "lengths": judge_lengths(folder, seed),
+        "seed": options.seed,
+        "samples": options.samples,
+        "inside": results.inside,
+        "across": results.across,
+        "inside_ahead": mean_ahead(results.inside),
+        "inside_ahead_of_best": mean_ahead(results.inside, by_hindsight=True),
+        "across_mean": average_value(results.across, lambda each: bool(each["by_part"])),
+        "calibration": calibration_after_failures(results.trials),
+        "lengths": results.lengths,
         "timing": measure(model, _TIMED_TEXT),
         "estimator": OURS,
+        "processes": options.processes,
+        "seconds": round(time.monotonic() - started, 1),
     }

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from extproc.fit.metrics import (
-    Interval,
     as_json,
-    bootstrap,
     brier_scores,
     calibration,
     calibration_error,
     chances,
+    draw_weights,
+    interval,
     log_losses,
     mean_auc,
 )
-from extproc.fit.routing import RoutingValue, choices, routing_value
+from extproc.fit.routing import RoutingValue, choices, routing_value, routing_values
 from extproc.fit.trials import ESTIMATORS, OURS, Trial
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 SAMPLES: Final = 200
 """Bootstrap samples."""
@@ -34,43 +32,40 @@ _LEAST_PROMPTS = 30
 
 
 def judge(trial: Trial, seed: int, samples: int = SAMPLES) -> dict[str, object]:
-    """Every figure of every estimator on one trial; routing values are means over parts when parts are data sets."""
-    questions = len(trial.outcomes)
+    """Every figure of every estimator on one trial; routing values are means over parts when parts are data sets.
+
+    `value_draws` has the routing values themselves: as measured, then one per bootstrap sample, the same samples for all.
+    """
+    weights = draw_weights(len(trial.outcomes), samples, seed)
     chosen = {name: choices(chances(odds), trial.costs) for name, odds in trial.log_odds.items()}
-    groups = _groups(trial)
-
-    def value(name: str, rows: Rows) -> float:
-        return _routing(trial, chosen[name], groups, rows).value
-
+    routed = {name: _routed(trial, chosen[name], weights) for name in chosen}
+    draws = {name: np.array([each.value for each in found]) for name, found in routed.items()}
     rows: dict[str, object] = {}
     for name, odds in trial.log_odds.items():
-        routed = _routing(trial, chosen[name], groups, np.arange(questions))
+        whole = routed[name][0]
         rows[name] = {
-            "log_loss": as_json(_mean(log_losses(odds, trial.outcomes), samples, seed)),
-            "brier": as_json(_mean(brier_scores(odds, trial.outcomes), samples, seed)),
+            "log_loss": _mean(log_losses(odds, trial.outcomes), weights),
+            "brier": _mean(brier_scores(odds, trial.outcomes), weights),
             "auc": round(mean_auc(odds, trial.outcomes), 4),
             "ece": round(calibration_error(calibration(chances(odds).ravel(), trial.outcomes.ravel())), 4),
-            "joint_independent": as_json(_mean(trial.joint(name, coupled=False), samples, seed)),
-            "joint_coupled": as_json(_mean(trial.joint(name, coupled=True), samples, seed)),
-            "value": as_json(bootstrap(partial(value, name), questions, samples, seed)),
-            "area": round(routed.area, 4),
-            "over_uniform": round(routed.over_uniform, 4),
-            "at_best": round(routed.at_best, 4),
+            "joint_independent": _mean(trial.joint(name, coupled=False), weights),
+            "joint_coupled": _mean(trial.joint(name, coupled=True), weights),
+            "value": as_json(interval(draws[name])),
+            "ahead": as_json(interval(draws[OURS] - draws[name])),
+            "area": round(whole.area, 4),
+            "over_uniform": round(whole.over_uniform, 4),
+            "at_best": round(whole.at_best, 4),
         }
-    best = max(
-        (name for name in ESTIMATORS if name != OURS), key=lambda name: value(name, np.arange(questions))
-    )
-    ahead = bootstrap(lambda drawn: value(OURS, drawn) - value(best, drawn), questions, samples, seed)
     return {
         "fleet": trial.fleet,
         "data": trial.data,
-        "questions": questions,
+        "questions": len(trial.outcomes),
         "models": trial.outcomes.shape[1],
         "parts": list(trial.part_names),
         "slopes": np.round(trial.slopes[OURS].mean(axis=0), 3).tolist(),
         "estimators": rows,
-        "best_rival": best,
-        "ahead_of_best_rival": as_json(ahead),
+        "best_rival": max((name for name in ESTIMATORS if name != OURS), key=lambda name: draws[name][0]),
+        "value_draws": {name: np.round(found, 6).tolist() for name, found in draws.items()},
         "by_part": _by_part(trial, chosen),
     }
 
@@ -82,15 +77,20 @@ def _groups(trial: Trial) -> Sequence[npt.NDArray[np.bool_]]:
     return [trial.parts == part for part in range(len(trial.part_names))]
 
 
-def _routing(
-    trial: Trial, chosen: npt.NDArray[np.int64], groups: Sequence[npt.NDArray[np.bool_]], rows: Rows
-) -> RoutingValue:
-    found = []
-    for group in groups:
-        drawn = rows[group[rows]]
-        if len(drawn):
-            found.append(routing_value(chosen[:, drawn], trial.costs, trial.outcomes[drawn]))
-    return RoutingValue(*np.mean([list(asdict(each).values()) for each in found], axis=0).tolist())
+def _routed(trial: Trial, chosen: npt.NDArray[np.int64], weights: Floats) -> list[RoutingValue]:
+    """Means over the groups, for each sample; a group that a sample has nothing of is left out of that one."""
+    total = np.zeros((weights.shape[1], len(fields(RoutingValue))))
+    count = np.zeros((weights.shape[1], 1))
+    for rows in _groups(trial):
+        drawn = weights[rows].sum(axis=0) > 0
+        found = routing_values(chosen[:, rows], trial.costs, trial.outcomes[rows], weights[rows][:, drawn])
+        total[drawn] += np.array([list(asdict(each).values()) for each in found])
+        count[drawn] += 1.0
+    return [RoutingValue(*means) for means in (total / count).tolist()]
+
+
+def _mean(values: Floats, weights: Floats) -> dict[str, float]:
+    return as_json(interval(values @ weights / weights.sum(axis=0)))
 
 
 def _by_part(
@@ -112,10 +112,6 @@ def _by_part(
                 "over_uniform": round(found.over_uniform, 4),
             }
     return result
-
-
-def _mean(values: Floats, samples: int, seed: int) -> Interval:
-    return bootstrap(lambda drawn: float(values[drawn].mean()), len(values), samples, seed)
 
 
 def calibration_after_failures(trials: Sequence[Trial]) -> dict[str, object]:
@@ -155,3 +151,32 @@ def average_value(
                 for name, figure in figures.items():
                     collected[name].append(figure["value"])
     return {name: round(float(np.mean(values)), 4) for name, values in collected.items() if values}
+
+
+def mean_ahead(
+    judged: Sequence[Mapping[str, Any]], *, by_hindsight: bool = False
+) -> dict[str, dict[str, float]]:
+    """How far ours is ahead of each other estimator, averaged over trials, with intervals.
+
+    Args:
+        judged: What `judge` said of each trial.
+        by_hindsight: True to hold ours against the best other of each trial, picked after the fact, instead.
+    """
+    draws = [each["value_draws"] for each in judged]
+    names = [name for name in ESTIMATORS if name != OURS]
+    best = [each["best_rival"] for each in judged]
+    chosen = {"best of each": best} if by_hindsight else {name: [name] * len(draws) for name in names}
+    return {
+        name: as_json(
+            interval(
+                np.mean(
+                    [
+                        np.array(each[OURS]) - np.array(each[rival])
+                        for each, rival in zip(draws, rivals, strict=True)
+                    ],
+                    axis=0,
+                )
+            )
+        )
+        for name, rivals in chosen.items()
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -11,7 +10,6 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 BINS: Final = 10
 LEVEL: Final = 0.95
@@ -83,12 +81,19 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(each.count * abs(each.predicted - each.observed) for each in bins) / total if total else 0.0
 
 
-def bootstrap(statistic: Callable[[Rows], float], questions: int, samples: int, seed: int) -> Interval:
-    """A statistic of the questions, with its percentile interval."""
+def draw_weights(questions: int, samples: int, seed: int) -> Floats:
+    """How often each question is drawn, shape (questions, 1 + samples); the first column is the questions themselves."""
     rng = np.random.default_rng(seed)
-    drawn = [statistic(rng.integers(0, questions, questions)) for _ in range(samples)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(statistic(np.arange(questions)), float(low), float(high))
+    weights = np.ones((questions, 1 + samples))
+    for sample in range(1, 1 + samples):
+        weights[:, sample] = np.bincount(rng.integers(0, questions, questions), minlength=questions)
+    return weights
+
+
+def interval(draws: Floats) -> Interval:
+    """The first of the draws, with the percentile interval of the others."""
+    low, high = np.quantile(draws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(draws[0]), float(low), float(high))
 
 
 def as_json(interval: Interval) -> dict[str, float]:

@@ -43,11 +43,36 @@ def choices(chances: Floats, costs: Floats) -> npt.NDArray[np.int64]:
 
 def routing_value(chosen: npt.NDArray[np.int64], costs: Floats, outcomes: Floats) -> RoutingValue:
     """Hold the choices of a router against mixtures of the models on the prompts they were made for."""
+    return routing_values(chosen, costs, outcomes, np.ones((len(outcomes), 1)))[0]
+
+
+def routing_values(
+    chosen: npt.NDArray[np.int64], costs: Floats, outcomes: Floats, weights: Floats
+) -> list[RoutingValue]:
+    """Do the same for prompts that count more than once, or not at all.
+
+    Args:
+        chosen: As `choices` gives it, shape (prices, prompts).
+        costs: Of each model, shape (models,).
+        outcomes: 0 or 1, shape (prompts, models).
+        weights: How often each prompt counts, shape (prompts, samples); each sample has one that does.
+
+    Returns:
+        One for each sample.
+    """
     relative = costs / costs.max()
-    rows = np.arange(len(outcomes))
-    accuracy = np.array([outcomes[rows, models].mean() for models in chosen])
-    cost = np.array([relative[models].mean() for models in chosen])
-    single = outcomes.mean(axis=0)
+    total = weights.sum(axis=0)
+    accuracy = outcomes[np.arange(len(outcomes)), chosen] @ weights / total
+    cost = relative[chosen] @ weights / total
+    single = outcomes.T @ weights / total
+    return [
+        _value(relative, accuracy[:, sample], cost[:, sample], single[:, sample])
+        for sample in range(weights.shape[1])
+    ]
+
+
+def _value(relative: Floats, accuracy: Floats, cost: Floats, single: Floats) -> RoutingValue:
+    """From operating points and each single model's accuracy."""
     mixture = _hull(relative, single)
     grid = np.linspace(relative.min(), mixture[-1, 0], _STEPS)
     routed = _at(grid, cost, accuracy)

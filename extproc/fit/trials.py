@@ -104,14 +104,14 @@ def _subsets(items: list[int], size: int) -> list[list[int]]:
     ]
 
 
-def inside(fleet: FleetOfModels, data: str, folder: Path, advance: Callable[[], None]) -> Trial:
+def inside(fleet: FleetOfModels, data: str, folder: Path) -> Trial:
     """Five parts by question: the rest is like what was fitted."""
     table = load(data, folder).fleet(tuple(fleet.costs))
     names = tuple(f"fold {fold}" for fold in range(FOLDS))
-    return run(fleet, table, data, table.folds(FOLDS), names, advance=advance)
+    return run(fleet, table, data, table.folds(FOLDS), names)
 
 
-def across(fleet: FleetOfModels, folder: Path, advance: Callable[[], None]) -> Trial:
+def across(fleet: FleetOfModels, folder: Path) -> Trial:
     """One whole data set, or one whole task, at a time: the rest is unlike what was fitted."""
     tables = [load(data, folder).fleet(tuple(fleet.costs)) for data in fleet.across]
     if not fleet.by_group:
@@ -119,7 +119,7 @@ def across(fleet: FleetOfModels, folder: Path, advance: Callable[[], None]) -> T
     table = stacked(tables, " + ".join(fleet.across))
     names = tuple(sorted(set(table.groups)))
     parts = np.array([names.index(group) for group in table.groups])
-    return run(fleet, table, table.name, parts, names, advance=advance)
+    return run(fleet, table, table.name, parts, names)
 
 
 def run(
@@ -128,8 +128,6 @@ def run(
     data: str,
     parts: Parts,
     names: tuple[str, ...],
-    *,
-    advance: Callable[[], None],
 ) -> Trial:
     """Fit every estimator to all parts but one, and ask it about that one, for each part in turn."""
     odds = {name: np.empty_like(table.outcomes) for name in ESTIMATORS}
@@ -140,7 +138,6 @@ def run(
                 estimator = make()
                 estimator.fit(rest)
                 odds[name][parts == part] = estimator.log_odds(asked.prompts)
-            advance()
         slopes = {
             name: np.array(
                 [

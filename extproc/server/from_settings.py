@@ -120,6 +120,12 @@ def model_directory(settings: Settings) -> Path | None:
     return None if directory is None else Path(directory)
 
 
+def outcome_log(settings: Settings) -> tuple[Path | None, int]:
+    """Where judged answers are written, None for nowhere, and how many bytes they may take."""
+    path = settings.quality.outcome_log
+    return (None if path is None else Path(path)), settings.quality.outcome_log_max_bytes
+
+
 def scrape_timing(settings: Settings) -> ScrapeTiming:
     """What the settings say about scraping."""
     return ScrapeTiming(

@@ -16,6 +16,10 @@ MOST_ATTEMPTS = 64
 """Attempts remembered of one session; later ones push out the oldest."""
 
 
+MOST_LESSONS = 2
+"""Verdicts on one answer that teach something: the first, and one that takes it back."""
+
+
 @dataclass(slots=True)
 class _Answer:
     session: str
@@ -24,6 +28,7 @@ class _Answer:
     address: str
     chance: float | None
     is_correct: bool | None = None
+    lessons: int = 0
 
 
 @dataclass(slots=True)
@@ -59,11 +64,13 @@ class Judged:
 
     Attributes:
         model: Model that gave it.
-        chance: What was given for its being correct; None when nobody estimated it.
+        chance: What was given for its being correct; None when nobody estimated it, or the answer has taught enough.
+        decision_id: The decision that it followed.
     """
 
     model: str
     chance: float | None
+    decision_id: str
 
 
 class SessionBook:
@@ -166,7 +173,9 @@ class SessionBook:
         if answer.is_correct is is_correct or (only_unjudged and answer.is_correct is not None):
             return None
         answer.is_correct = is_correct
-        return Judged(answer.model, answer.chance)
+        answer.lessons += 1
+        chance = answer.chance if answer.lessons <= MOST_LESSONS else None
+        return Judged(answer.model, chance, answer.decision_id)
 
     def expire(self, now: float) -> int:
         """Forget sessions that were not seen for the expiry time; returns how many."""

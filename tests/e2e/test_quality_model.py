@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from extproc.estimate.quality.model import QualityModel
+from extproc.facts.grams import hash_grams
+from extproc.fit.read import read_table
 from extproc.model_directory import MANIFEST, load_model, save_model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -32,7 +34,10 @@ def document(
         make_quality_model(log_odds=(0.0, 0.0), good_words=RIVERS, bad_words=PROOFS), model_directory, {}
     )
     document["policy"] = {"name": "first_correct"}
-    document["quality"] = {"model_directory": str(model_directory)}
+    document["quality"] = {
+        "model_directory": str(model_directory),
+        "outcome_log": str(model_directory.with_name("outcomes.jsonl")),
+    }
     return document
 
 
@@ -115,3 +120,24 @@ async def test_models_are_swapped_and_corrupt_ones_refused_while_serving(
     gateway.stack.write_fleet(point_elsewhere)
     await wait_for(gateway, f'fit="{load_model(elsewhere).fit_id}",words="false"')
     assert "model-b" == await chosen(gateway, chat, PROOFS)
+
+
+async def test_judged_answers_are_logged_for_the_next_fit(
+    gateway: Any, chat: Chat, model_directory: Path
+) -> None:
+    """Verdicts of verification and of clients come to the file, with what was asked and without a word of it."""
+    log = model_directory.with_name("outcomes.jsonl")
+    sim = {"output_tokens": 5, "answers": {"model-a": "41", "model-b": "42"}}
+    await gateway.ask(chat(RIVERS, ttca_sim=sim), headers={"x-ttca-expect": "exact:42"})
+    await gateway.ask(chat(PROOFS, ttca_sim=sim), headers={"x-ttca-session": "mine"})
+    await gateway.ask({"session": "mine", "correct": False}, path="/v1/feedback")
+
+    async def is_written() -> bool:
+        return log.exists() and len(log.read_bytes().splitlines()) >= 2
+
+    await gateway.settle(is_written)
+    table = read_table(log)
+    assert not any(word in log.read_text() for word in (*RIVERS.split(), *PROOFS.split(), "mine"))
+    assert {"model-a", "model-b"} >= set(table.models)
+    assert 2 == len(table.prompts)
+    assert hash_grams([PROOFS]) in {prompt.grams for prompt in table.prompts}

@@ -126,7 +126,12 @@ class QualityEstimator:
             self.learn_against(model, expected=expected, correct=correct)
 
     def learn_against(self, model: str, *, expected: float, correct: bool) -> None:
-        """Learn from one judged answer whose chance was said to be `expected`, in [0, 1], when it was planned."""
+        """Learn from one judged answer whose chance was said to be `expected` when it was planned.
+
+        An `expected` that is no number from 0 to 1 teaches nothing: it has passed through hands other than ours.
+        """
+        if not 0.0 <= expected <= 1.0:
+            return
         rails = self._rails
         own = self._own.pop(model, None) or self._unlearned(model)
         common = self._common

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extproc.fit.metrics import bootstrap, brier_scores, calibration, calibration_error, log_losses, mean_auc
+from extproc.fit.metrics import (
+    brier_scores,
+    calibration,
+    calibration_error,
+    draw_weights,
+    interval,
+    log_losses,
+    mean_auc,
+)
 
 
 def test_losses_of_even_chances() -> None:
@@ -37,7 +45,8 @@ def test_calibrated_chances_have_no_error() -> None:
 def test_an_interval_covers_the_figure_and_repeats() -> None:
     """The same seed gives the same interval, around the value."""
     values = np.random.default_rng(1).normal(size=400)
-    first, second = (bootstrap(lambda rows: float(values[rows].mean()), 400, 200, seed=5) for _ in range(2))
+    first, second = (interval(values @ draw_weights(400, 200, seed=5) / 400) for _ in range(2))
     assert first == second
     assert first.low < first.value < first.high
     assert pytest.approx(4 * 0.05, rel=0.25) == first.high - first.low
+    assert first.value == pytest.approx(values.mean())

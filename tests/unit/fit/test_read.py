@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from extproc.calibrate.lessons import Lesson, lesson_line
 from extproc.fit.read import read_table
+from extproc.fit.table import describe_prompt
 
 
 def test_a_table_is_read_with_its_gaps(tmp_path: Path) -> None:
@@ -63,5 +65,39 @@ def test_an_empty_table_is_refused(tmp_path: Path) -> None:
     """A table without rows cannot be fitted."""
     path = tmp_path / "outcomes.jsonl"
     path.write_text("\n")
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="no outcome"):
+        read_table(path)
+
+
+def test_a_log_of_the_service_is_read(tmp_path: Path) -> None:
+    """First answers count, the last verdict on each; an answer that came after a failure does not."""
+    prompts = [describe_prompt(text) for text in ("the river", "a lemma")]
+    path = tmp_path / "outcomes.jsonl"
+    path.write_bytes(
+        b"".join(
+            map(
+                lesson_line,
+                [
+                    Lesson("q1", "a", is_correct=False, after=(), features=prompts[0]),
+                    Lesson("q1", "b", is_correct=False, after=("a",), features=prompts[0]),
+                    Lesson("q2", "b", is_correct=False, after=(), features=prompts[1]),
+                    Lesson("q2", "b", is_correct=True, after=(), features=prompts[1]),
+                ],
+            )
+        )
+        + b'{"prompt": "one", "correct": {"a": 1}}\n'
+    )
+    table = read_table(path)
+
+    assert ("a", "b") == table.models
+    nan = np.nan
+    assert np.array_equal([[0.0, nan], [nan, 1.0], [1.0, nan]], table.outcomes, equal_nan=True)
+    assert [prompt.grams for prompt in prompts] == [prompt.grams for prompt in table.prompts[:2]]
+
+
+def test_a_log_of_another_release_is_refused_by_line(tmp_path: Path) -> None:
+    """Its numbers would mean something else."""
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"v": 0, "numbers": []}\n')
+    with pytest.raises(ValueError, match="line 1: `v`"):
         read_table(path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extproc.fit.routing import choices, routing_value
+from extproc.fit.routing import choices, routing_value, routing_values
 
 COSTS = np.array([1.0, 10.0])
 
@@ -48,3 +48,20 @@ def test_models_that_cost_more_and_do_less_leave_the_mixture() -> None:
 def test_a_tie_goes_to_the_cheaper_model() -> None:
     """Equal chances at no price of cost are no reason to pay."""
     assert 1 == choices(np.array([[0.5, 0.5]]), np.array([2.0, 1.0]))[0, 0]
+
+
+def test_weighted_prompts_are_prompts_that_stand_there_more_than_once() -> None:
+    """Bootstrap samples by weights have the values that the samples themselves would have."""
+    rng = np.random.default_rng(4)
+    table = outcomes()[:300]
+    chosen = choices(np.clip(table * 0.2 + rng.random((300, 2)), 0.0, 1.0), COSTS)
+    drawn = rng.integers(0, 300, (2, 300))
+    weights = np.stack([np.bincount(rows, minlength=300) for rows in drawn], axis=1).astype(float)
+    found = routing_values(chosen, COSTS, table, weights)
+    for rows, value in zip(drawn, found, strict=True):
+        expected = routing_value(chosen[:, rows], COSTS, table[rows])
+        assert pytest.approx((expected.value, expected.area, expected.at_best), abs=1e-9) == (
+            value.value,
+            value.area,
+            value.at_best,
+        )

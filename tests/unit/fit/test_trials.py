@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from extproc.fit.evaluate import average_value, calibration_after_failures, judge
+from extproc.fit.evaluate import average_value, calibration_after_failures, judge, mean_ahead
 from extproc.fit.fleets import FLEETS, FleetOfModels
 from extproc.fit.published import SOURCES
 from extproc.fit.table import OutcomeTable
@@ -23,7 +23,7 @@ FLEET = FleetOfModels(
 def inside(make_table: MakeTable) -> Trial:
     table = make_table(200)
     names = ("fold 0", "fold 1")
-    return run(FLEET, table, "made up", table.folds(2), names, advance=lambda: None)
+    return run(FLEET, table, "made up", table.folds(2), names)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def across(make_table: MakeTable) -> Trial:
     table = make_table(180)
     names = tuple(sorted(set(table.groups)))
     parts = np.array([names.index(group) for group in table.groups])
-    return run(FLEET, table, "made up", parts, names, advance=lambda: None)
+    return run(FLEET, table, "made up", parts, names)
 
 
 def test_every_estimator_is_judged_by_every_figure(inside: Trial) -> None:
@@ -84,3 +84,16 @@ def test_fleets_name_published_sets() -> None:
         assert set(fleet.inside) | set(fleet.across) <= set(SOURCES)
         assert min(fleet.costs.values()) > 0
         assert not fleet.by_group or len(fleet.across) == 1
+
+
+def test_the_lead_over_others_is_paired(inside: Trial, across: Trial) -> None:
+    """The mean lead is the mean of differences; against the best other of each trial it is never greater."""
+    judged = [judge(trial, seed=0, samples=20) for trial in (inside, across)]
+    ahead = mean_ahead(judged)
+    draws = [each["value_draws"] for each in judged]
+    expected = np.mean([each[OURS][0] - each["prior only"][0] for each in draws])  # type: ignore[index]
+    assert pytest.approx(expected, abs=1e-5) == ahead["prior only"]["value"]
+    assert set(ESTIMATORS) - {OURS} == set(ahead)
+
+    best = mean_ahead(judged, by_hindsight=True)["best of each"]["value"]
+    assert best <= min(figure["value"] for figure in ahead.values()) + 1e-9

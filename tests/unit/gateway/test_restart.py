@@ -30,6 +30,7 @@ OTHER = {
     "verification.refusal_is_failure": True,
     "verification.min_mean_logprob": -2.0,
     "quality.model_directory": "models/other",
+    "quality.outcome_log": "other.jsonl",
     "verification.judge": {"kind": "http", "url": "http://127.0.0.1:7009/judge"},
 }
 """A value unlike the default, where counting up does not make one."""

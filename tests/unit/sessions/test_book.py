@@ -33,7 +33,7 @@ def test_a_praised_answer_has_not_failed() -> None:
     book = SessionBook()
     enter(book, 1, model="small")
 
-    assert Judged("small", None) == book.judge("s", attempt=1, is_correct=True, now=0.0)
+    assert Judged("small", None, "s-d1") == book.judge("s", attempt=1, is_correct=True, now=0.0)
     assert () == book.history("s", 1.0).failed_models
 
 
@@ -56,7 +56,7 @@ def test_judging_the_unknown_is_no_error() -> None:
         enter(book, number)
     assert book.judge("s", attempt=0, is_correct=False, now=0.0) is None
     assert book.judge("s", attempt=2, is_correct=False, now=0.0) is None
-    assert Judged("m", None) == book.judge("s", attempt=3, is_correct=False, now=0.0)
+    assert Judged("m", None, "s-d2") == book.judge("s", attempt=3, is_correct=False, now=0.0)
     assert book.judge("s", attempt=MOST_ATTEMPTS + 3, is_correct=False, now=0.0) is None
 
 
@@ -106,3 +106,13 @@ def test_sessions_are_bounded_in_number() -> None:
         book.history("c", 4.0).attempts,
     )
     assert {"a-d0", "a-d2", "c-d3"} == set(book._by_decision)
+
+
+def test_an_answer_teaches_twice_at_most() -> None:
+    """A client that changes its mind again and again is heard, and teaches no more than its verdict and one correction."""
+    book = SessionBook()
+    book.enter("s", decision_id="d", model="m", address="a", chance=0.5, now=0.0)
+    judged = [book.judge("s", attempt=None, is_correct=turn % 2 == 0, now=0.0) for turn in range(50)]
+
+    assert [0.5, 0.5, *[None] * 48] == [one.chance if one else 0.0 for one in judged]
+    assert ("m",) == book.history("s", 0.0).failed_models

@@ -19,6 +19,20 @@ MakeModel = Callable[..., QualityModel]
 PROMPT = PromptFeatures((8.0,) + (0.0,) * (len(NUMBERS) - 1))
 
 
+def _model_of_three() -> QualityModel:
+    numbers = len(NUMBERS)
+    return QualityModel(
+        names=("small", "middle"),
+        bias=np.array([-1.0, 0.5, 0.0]),
+        slopes=np.ones(3),
+        offset=np.zeros(3),
+        centre=np.zeros(numbers),
+        least=np.zeros(numbers),
+        most=np.zeros(numbers),
+        number_weights=np.zeros((numbers, 3)),
+    )
+
+
 def odds_of(estimator: QualityEstimator, model: str) -> float:
     chance = float(estimator.chances(PROMPT, [model])[0])
     return float(np.log(chance / (1.0 - chance)))
@@ -167,6 +181,63 @@ def test_a_restored_shift_stays_within_the_rails() -> None:
     shift = {"shift": [900.0, 500.0], "samples": 3}
     estimator.restore({"version": 1, "common": shift, "models": {"a": shift}})
     assert odds_of(estimator, "a") <= Rails().declared + Rails().common + 0.01
+
+
+@pytest.mark.parametrize("expected", [float("nan"), float("inf"), -0.1, 1.1])
+def test_a_chance_that_is_none_teaches_nothing(make_model: MakeModel, expected: float) -> None:
+    """What a plan carried through other hands may come back broken; the state stays as it was, and stays finite."""
+    estimator = QualityEstimator(make_model())
+    estimator.learn("small", PROMPT, correct=True)
+    before = estimator.state()
+    estimator.learn_against("small", expected=expected, correct=False)
+    assert before == estimator.state()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["small", "middle", "new", "unheard of"]),
+            st.booleans(),
+            st.floats(allow_nan=True, allow_infinity=True) | st.floats(0.0, 1.0),
+        ),
+        max_size=40,
+    ),
+    st.integers(1, 40),
+)
+def test_no_stream_leaves_the_rails(answers: list[tuple[str, bool, float]], repeats: int) -> None:
+    """Contradictory, broken and replayed verdicts move no estimate beyond its rails, nor by more than a step at a time."""
+    rails = Rails()
+    model = _model_of_three()
+    estimator = QualityEstimator(model, declared={"new": 0.5})
+    fit, _ = model.log_odds(PROMPT)
+    names = {"small": (0, rails.fitted), "middle": (1, rails.fitted), "new": (None, rails.declared)}
+    before = {name: odds_of(estimator, name) for name in names}
+    for name, correct, expected in answers * repeats:
+        estimator.learn_against(name, expected=expected, correct=correct)
+        for known, (row, rail) in names.items():
+            odds = odds_of(estimator, known)
+            start = 0.0 if row is None else float(fit[row])
+            assert abs(odds - start) <= rail + rails.common + 0.02
+            assert abs(odds - before[known]) <= 2 * rails.step + 0.02
+            before[known] = odds
+
+
+def test_the_sharpest_adversary_is_held_and_forgotten(make_model: MakeModel) -> None:
+    """Certainties denied a thousand times reach the rail and no further; honest answers then bring the estimate back."""
+    rails = Rails()
+    estimator = QualityEstimator(make_model())
+    start = odds_of(estimator, "middle")
+    for _ in range(1_000):
+        estimator.learn_against("middle", expected=1.0, correct=False)
+    pushed = odds_of(estimator, "middle")
+    assert start - rails.fitted - rails.common - 0.01 <= pushed < start
+
+    rng = np.random.default_rng(5)
+    truth = 1.0 / (1.0 + np.exp(-start))
+    for correct in rng.random(4_000) < truth:
+        estimator.learn("middle", PROMPT, correct=bool(correct))
+    assert pytest.approx(start, abs=0.35) == odds_of(estimator, "middle")
 
 
 def test_the_model_that_learned_least_recently_is_forgotten() -> None:
