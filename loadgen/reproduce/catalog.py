@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from loadgen.reproduce import beyond
 from loadgen.reproduce.study import Study
 
-STUDIES: tuple[Study, ...] = ()
+STUDIES: tuple[Study, ...] = (beyond.STUDY,)
 
 
 def choose(keys: Sequence[str], studies: Sequence[Study] = STUDIES) -> tuple[Study, ...]:
