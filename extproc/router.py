@@ -18,6 +18,7 @@ from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.eligible import eligible
+from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
@@ -124,14 +125,18 @@ class Router:
                 facts, candidates.models, self._prompts, self._estimators.outputs, self._output_provision
             )
             on_stage("estimate")
-            rule = POLICIES[self._policy.policy]
+            policy = self._policy
+            granting = grant(facts.wish, policy) if facts.wish is not None else None
+            if granting is not None:
+                policy = granting.policy
+            rule = POLICIES[policy.policy]
             if isinstance(rule, ByForecast):
                 plan = self._quality.plan(
                     facts,
                     budget,
                     candidates,
                     snapshot=snapshot,
-                    policy=self._policy,
+                    policy=policy,
                     rule=rule,
                     history=history,
                     decision_id=decision_id,
@@ -144,9 +149,15 @@ class Router:
                     budget,
                     candidates,
                     snapshot=snapshot,
-                    policy=self._policy,
+                    policy=policy,
                     rng=self._rng,
                     decision_id=decision_id,
+                )
+            if granting is not None:
+                plan = replace(
+                    plan,
+                    wish=granting.words,
+                    objective=policy.objective if granting.is_granted else None,
                 )
         on_stage("assign")
         self._charge(plan, facts, now)

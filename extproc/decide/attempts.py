@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extproc.decide.first_correct import Objective
 from extproc.facts.request import Api
 
 
@@ -56,6 +57,7 @@ class CarriedPlan:
         started_unix_ms: Milliseconds since the epoch from which TTCA counts; 0 when unknown.
         deadline_seconds: Time from there after which an answer is of no use; None when unknown.
         ability: Mean and standard deviation of the latent factor behind the chances; None when nobody estimated it.
+        objective: What is weighed in place of the operator's objective; None for that one.
         prompt_tokens: Expected prompt tokens; None when unknown.
         output_tokens: Output tokens provided for; None when unknown.
     """
@@ -71,6 +73,7 @@ class CarriedPlan:
     started_unix_ms: int = 0
     deadline_seconds: float | None = None
     ability: tuple[float, float] | None = None
+    objective: Objective | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
+from extproc.decide.first_correct import Objective
+from extproc.estimate.cost import expected_plan_usd
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBudget:
@@ -94,6 +99,9 @@ class Plan:
         hedges: True when a try that exceeds its timeout is raced by the next one instead of being given up.
         ability: Mean and standard deviation of the latent factor that the chances were computed with: how easy the
             question looks; None when nobody estimated it.
+        wish: What became of the client's wish for other weights, in words; empty when it had none.
+        objective: What the client's granted wish makes of the objective, for the decisions between its attempts; None
+            when the operator's holds.
         started_unix_ms: When the decision was made, milliseconds since the epoch; TTCA counts from here.
     """
 
@@ -112,4 +120,22 @@ class Plan:
     is_verified: bool = False
     hedges: bool = False
     ability: tuple[float, float] | None = None
+    wish: str = ""
+    objective: Objective | None = None
     started_unix_ms: int = 0
+
+    @property
+    def expected_usd(self) -> float | None:
+        """Expected price in US dollars: each verified attempt is paid for when all before it failed; None when unknown.
+
+        Attempts without a chance stand in for an instance that fails, and a failed instance has no price.
+        """
+        priced = [attempt for attempt in self.attempts if attempt.chance is not None]
+        if not self.is_verified:
+            return self.attempts[0].cost_usd
+        if not priced or any(attempt.cost_usd is None for attempt in priced):
+            return None
+        return expected_plan_usd(
+            np.array([attempt.cost_usd for attempt in priced]),
+            np.array([attempt.chance for attempt in priced]),
+        )

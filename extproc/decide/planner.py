@@ -14,7 +14,7 @@ from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
-from extproc.decide.weights import PRESETS, Preset, Weights
+from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
@@ -48,6 +48,7 @@ class PlanPolicy:
         laar_penalty: Factor of `laar` on a model that has failed; infinite excludes it.
         weights: Weights of `route_balance`.
         quality_norm: How quality enters the score of `route_balance`.
+        overrides: How far clients may weigh otherwise.
     """
 
     policy: Policy
@@ -60,6 +61,7 @@ class PlanPolicy:
     laar_penalty: float = SOFT_PENALTY
     weights: Weights = PRESETS[Preset.BALANCED]
     quality_norm: QualityNorm = QualityNorm.RAW
+    overrides: Overrides = NO_OVERRIDES
     verification: Verification = Verification.OFF
 
     def verifies(self, facts: RequestFacts) -> bool:

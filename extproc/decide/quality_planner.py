@@ -110,19 +110,22 @@ class QualityPlanner:
             return False, "no_further_model"
         if None in rows:
             return False, "instance_gone"
+        known_rows = np.array(rows, dtype=np.int64)
+        output_tokens = np.array([self._median_output_tokens(attempt.model) for attempt in remaining])
+        prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
-            snapshot,
-            np.array(rows, dtype=np.int64),
-            prompt_tokens=float(plan.prompt_tokens or 0),
-            output_tokens=np.array([self._median_output_tokens(attempt.model) for attempt in remaining]),
-            sequences=1,
+            snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
         )
         if plan.deadline_seconds is not None:
             left = plan.deadline_seconds - context.elapsed_seconds
             if float(latency.total_seconds[0]) > left:
                 return False, "deadline"
-        objective = policy.objective
+        objective = plan.objective or policy.objective
         prices = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
+        if objective.seconds_per_usd > 0.0:
+            prices = prices + objective.seconds_per_usd * self._forecaster.attempt_usd(
+                snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens
+            )
         value = value_of_going_on(
             [attempt.chance or 0.0 for attempt in remaining],
             prices.tolist(),

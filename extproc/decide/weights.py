@@ -99,6 +99,35 @@ class Reference:
         )
 
 
+DEFAULT_REFERENCE = Reference(seconds=60.0, usd=math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a share, both included, 0 to 1."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """How far clients may weigh otherwise.
+
+    Attributes:
+        presets: Presets that they may name.
+        ranges: Bounds of their weights' shares: `quality`, `latency` and `cost`; None to allow no weights.
+        reference: What makes seconds of their weights.
+    """
+
+    presets: frozenset[str] = frozenset()
+    ranges: Mapping[str, Range] | None = None
+    reference: Reference = DEFAULT_REFERENCE
+
+
+NO_OVERRIDES = Overrides()
+
+
 def derived_reference_usd(fleet: Fleet, reference_seconds: float) -> float:
     """Dollars that weigh as much as `reference_seconds`, by the fleet's own prices and speeds.
 

@@ -59,8 +59,7 @@ class Forecaster:
             is_conditional: True to condition the chances on the session's failures.
         """
         table = snapshot.table
-        if table is not self._table:
-            self._table, self._prices = table, PriceTable.of(table)
+        self._follow(table)
         present, model = np.unique(table.model_index[rows], return_inverse=True)
         names = tuple(table.models[index] for index in present)
         failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
@@ -88,6 +87,17 @@ class Forecaster:
             ),
             ability=(mean, float(np.sqrt(max(0.0, float(weights @ NODES**2) - mean**2)))),
         )
+
+    def attempt_usd(
+        self, snapshot: FleetSnapshot, rows: Ints, *, prompt_tokens: float, output_tokens: Floats
+    ) -> Floats:
+        """Price of one attempt on each of `rows` of the snapshot's table, in dollars."""
+        self._follow(snapshot.table)
+        return self._prices.attempt_usd(rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+
+    def _follow(self, table: FleetTable) -> None:
+        if table is not self._table:
+            self._table, self._prices = table, PriceTable.of(table)
 
     def _chances(
         self, facts: RequestFacts, names: tuple[str, ...], failed: tuple[str, ...]

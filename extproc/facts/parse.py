@@ -23,6 +23,7 @@ from extproc.facts.prompt import Reading
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.responses import read_responses
 from extproc.facts.text import TextProfile, profile_text
+from extproc.facts.wish import Wish
 
 MAX_MODEL_CHARACTERS: Final = 512
 """Longest model name that is looked up; it goes into headers, traces and error messages."""
@@ -50,6 +51,7 @@ def parse_request(
     expectation: str = "",
     session: str = "",
     deadline_seconds: float | None = None,
+    wish: Wish | None = None,
     profile: Callable[[Iterable[str]], TextProfile] = profile_text,
     wants_words: Callable[[], bool] = bool,
 ) -> RequestFacts:
@@ -57,7 +59,7 @@ def parse_request(
 
     Another path or method, an empty body, or a body that is not declared to be JSON makes `Api.OTHER`:
     vLLM answers those itself, whatever they hold. The path may carry a query and a trailing slash.
-    `expectation`, `session` and `deadline_seconds` come from the client's headers; each as in `RequestFacts`. Words are
+    `expectation`, `session`, `deadline_seconds` and `wish` come from the client's headers; each as in `RequestFacts`. Words are
     hashed only when `wants_words` says so at that moment: it costs about 40 µs, whatever the size of the prompt.
 
     Raises:
@@ -100,6 +102,7 @@ def parse_request(
         expectation=expectation,
         session=session,
         deadline_seconds=deadline_seconds,
+        wish=wish,
         is_deterministic=repeats_itself(fields),
         subset=subset,
     )

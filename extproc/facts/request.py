@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from extproc.facts.text import TextProfile
+from extproc.facts.wish import Wish
 
 
 class Api(StrEnum):
@@ -48,6 +49,7 @@ class RequestFacts:
         expectation: `x-ttca-expect` as the client sent it; empty when absent.
         session: `x-ttca-session`: joins requests that ask the same thing again; empty when absent.
         deadline_seconds: `x-ttca-deadline-ms` in seconds: when the answer stops being useful; None when absent.
+        wish: Weights that the client wishes for (`x-ttca-preset`, `x-ttca-weights`); None when it has none.
         is_deterministic: True when the same model would answer the same again (temperature 0 or a seed).
         subset: The only addresses that may serve (protocol 004); None when all may.
     """
@@ -72,5 +74,6 @@ class RequestFacts:
     expectation: str = ""
     session: str = ""
     deadline_seconds: float | None = None
+    wish: Wish | None = None
     is_deterministic: bool = False
     subset: frozenset[str] | None = None

@@ -85,7 +85,7 @@ _CONNECTION: Final = {
     "early_header_mutation_extensions": "Runs before any filter and before the route is chosen. A client's "
     "x-request-id is moved aside, because ids join logs, traces and decisions, so two requests must never share one; "
     "its traceparent is kept, so that its trace goes on. "
-    "x-ttca-expect, -session and -deadline-ms are for clients to send. The response says our id in x-request-id.",
+    "x-ttca-expect, -session, -deadline-ms, -preset and -weights are for clients to send. The response says our id in x-request-id.",
     "tracing.provider.typed_config.sampler": "The caller's sampled flag decides; without a caller the ratio does, by "
     "trace id, so that every part of the system samples the same traces.",
     "tracing.spawn_upstream_span": "A span per try.",

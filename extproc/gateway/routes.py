@@ -29,6 +29,7 @@ from envoy_data_plane.google.protobuf import Any, Struct
 from extproc.gateway.filters import API_PATHS, filters_off_elsewhere, filters_when_decided
 from extproc.gateway.primitives import seconds
 from extproc.protocol import names
+from extproc.protocol.decision_metadata import WISH
 from extproc.settings import Settings
 
 _RETRY_ON = "5xx,retriable-headers"
@@ -82,6 +83,8 @@ def _answered_by() -> list[HeaderValueOption]:
     marks = {
         names.VERDICT: "unverified",
         names.MODEL_HEADER: f"%DYNAMIC_METADATA({names.DECISION_NAMESPACE}:model)%",
+        # Absent without a wish: Envoy adds no empty header.
+        names.WISH: f"%DYNAMIC_METADATA({names.DECISION_NAMESPACE}:{WISH})%",
         names.INSTANCE: "%UPSTREAM_REMOTE_ADDRESS%",
         names.ATTEMPTS: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     }

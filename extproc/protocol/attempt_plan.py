@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
 from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
+from extproc.decide.first_correct import Objective
 from extproc.decide.plan import Attempt, Plan
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
@@ -82,6 +83,13 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
     yield f"deadline={deadline:.3f}"
     if plan.ability is not None:
         yield f"ability={plan.ability[0]:.4g},{plan.ability[1]:.4g}"
+    if plan.objective is not None:
+        values = (
+            plan.objective.worth_seconds,
+            plan.objective.congestion_weight,
+            plan.objective.seconds_per_usd,
+        )
+        yield f"objective={','.join(f'{value:.6g}' for value in values)}"
     if plan.budget is not None:
         yield f"tokens={plan.budget.prompt_tokens},{plan.budget.output_tokens}"
     for attempt in plan.attempts:
@@ -128,6 +136,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         started_unix_ms=int(fields.get("start", 0)),
         deadline_seconds=_read_number(deadline) if deadline else None,
         ability=_read_pair(fields.get("ability")),
+        objective=_read_objective(fields.get("objective")),
         prompt_tokens=int(tokens[0]) if tokens else None,
         output_tokens=int(tokens[1]) if tokens else None,
     )
@@ -151,6 +160,13 @@ def _read_pair(text: str | None) -> tuple[float, float] | None:
         return None
     first, second = text.split(",")
     return _read_number(first), _read_number(second)
+
+
+def _read_objective(text: str | None) -> Objective | None:
+    if text is None:
+        return None
+    worth, congestion, per_usd = map(_read_number, text.split(","))
+    return Objective(worth_seconds=worth, congestion_weight=congestion, seconds_per_usd=per_usd)
 
 
 def _read_number(text: str) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from extproc.decide.weights import Preset, Weights
 from extproc.errors import BadRequestError
+from extproc.facts.wish import Wish
 from extproc.protocol import names
 
 MAX_CHARACTERS: Final = 4096
@@ -12,6 +15,11 @@ MAX_CHARACTERS: Final = 4096
 
 _LONGEST_DEADLINE: Final = 10
 """Digits: ten of them are 115 days."""
+
+_LONGEST_WEIGHTS: Final = 200
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
+_PRESETS: Final = tuple(preset.value for preset in Preset)
+_WEIGHTS: Final = ("quality", "latency", "cost")
 
 
 def checked_text(name: str, text: str) -> str:
@@ -27,6 +35,49 @@ def checked_text(name: str, text: str) -> str:
             param=name,
         )
     return text
+
+
+def wish(preset: str, weights: str) -> Wish | None:
+    """Return the weights that the client wishes for; None when both headers are absent.
+
+    Weights are `quality=0.6,latency=0.3,cost=0.1`: each of the three once, in any order and scale, at least 0; latency at
+    least one hundredth of their sum.
+
+    Raises:
+        BadRequestError: Both headers are there, or the one that is cannot be understood.
+    """
+    if preset and weights:
+        raise _invalid(names.WEIGHTS, f"stands beside `{names.PRESET}`, expected only one of the two")
+    if preset:
+        if preset not in _PRESETS:
+            raise _invalid(names.PRESET, f"must be one of {', '.join(_PRESETS)}, got {preset[:40]!r}")
+        return Wish(preset=preset)
+    return _weights(weights) if weights else None
+
+
+def _weights(text: str) -> Wish:
+    given: dict[str, float] = {}
+    for part in text[:_LONGEST_WEIGHTS].split(","):
+        name, _, number = part.strip(" ").partition("=")
+        if name in given or name not in _WEIGHTS or not _DECIMAL.fullmatch(number):
+            raise _invalid(
+                names.WEIGHTS,
+                f"must be like `quality=0.6,latency=0.3,cost=0.1`, each of the three once, got {text[:80]!r}",
+            )
+        given[name] = float(number)
+    if len(given) < len(_WEIGHTS) or len(text) > _LONGEST_WEIGHTS:
+        raise _invalid(
+            names.WEIGHTS, f"must give {', '.join(_WEIGHTS)}, each once and nothing else, got {text[:80]!r}"
+        )
+    try:
+        weights = Weights.of(**given)
+    except ValueError as error:
+        raise _invalid(names.WEIGHTS, f"cannot be used: {error}") from error
+    return Wish(quality=weights.quality, latency=weights.latency, cost=weights.cost)
+
+
+def _invalid(name: str, problem: str) -> BadRequestError:
+    return BadRequestError(f"The header `{name}` {problem}.", reason="invalid-header", param=name)
 
 
 def deadline_seconds(text: str) -> float | None:

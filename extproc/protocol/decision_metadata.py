@@ -33,6 +33,7 @@ IMAGES = "images"
 CHOICES = "choices"
 REASON = "reason"
 CANDIDATES = "candidates"
+WISH = "wish"
 
 USAGE_PROMPT_TOKENS = "prompt_tokens"
 USAGE_COMPLETION_TOKENS = "completion_tokens"
@@ -52,6 +53,8 @@ def write_decision(fields: Mapping[str, Value], plan: Plan, facts: RequestFacts)
     fields[CLUSTER].string_value = plan.route_cluster
     fields[REASON].string_value = plan.reason
     fields[CANDIDATES].number_value = plan.candidates
+    if plan.wish:
+        fields[WISH].string_value = plan.wish
     if plan.budget is None:
         return
     fields[PROMPT_TOKENS].number_value = plan.budget.prompt_tokens

@@ -24,6 +24,8 @@ class RequestHead:
         expectation: `x-ttca-expect`.
         session: `x-ttca-session`.
         deadline_ms: `x-ttca-deadline-ms`.
+        preset: `x-ttca-preset`.
+        weights: `x-ttca-weights`.
     """
 
     method: str = ""
@@ -33,6 +35,8 @@ class RequestHead:
     expectation: str = ""
     session: str = ""
     deadline_ms: str = ""
+    preset: str = ""
+    weights: str = ""
 
 
 _HEAD_FIELDS = {
@@ -43,6 +47,8 @@ _HEAD_FIELDS = {
     names.EXPECT: "expectation",
     names.SESSION: "session",
     names.DEADLINE: "deadline_ms",
+    names.PRESET: "preset",
+    names.WEIGHTS: "weights",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extproc.facts.wish import Wish
 from extproc.verify.verdict import Verdict
 
 
@@ -20,6 +21,7 @@ class RequestReady:
         expectation: `x-ttca-expect` as the client sent it; empty when absent.
         session: `x-ttca-session` as the client sent it; empty when absent.
         deadline_seconds: `x-ttca-deadline-ms` in seconds; None when absent.
+        wish: `x-ttca-preset` or `x-ttca-weights`; None when both are absent.
         subset: The only `ip:port` or `ip` entries that may serve (protocol 004); None when all may, empty when
             the gateway named none.
     """
@@ -33,6 +35,7 @@ class RequestReady:
     expectation: str = ""
     session: str = ""
     deadline_seconds: float | None = None
+    wish: Wish | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

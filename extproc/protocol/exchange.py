@@ -13,7 +13,7 @@ from extproc.errors import BodyTooLargeError, ProtocolError, RoutingError
 from extproc.facts.json_body import JsonObject
 from extproc.facts.request import RequestFacts
 from extproc.protocol import encode, names
-from extproc.protocol.client_headers import checked_text, deadline_seconds
+from extproc.protocol.client_headers import checked_text, deadline_seconds, wish
 from extproc.protocol.decode import RequestHead, request_head, subset_hint
 from extproc.protocol.events import RequestReady
 from extproc.protocol.tailor import body_for_all
@@ -183,6 +183,7 @@ class DecideExchange:
             expectation=checked_text(names.EXPECT, self._head.expectation),
             session=checked_text(names.SESSION, self._head.session),
             deadline_seconds=deadline_seconds(self._head.deadline_ms),
+            wish=wish(self._head.preset, self._head.weights),
         )
 
     def _body(self) -> bytes:

@@ -32,6 +32,12 @@ SESSION = "x-ttca-session"
 DEADLINE = "x-ttca-deadline-ms"
 """Request header of clients: milliseconds after which an answer is of no use."""
 
+PRESET = "x-ttca-preset"
+"""Request header of clients: the preset of weights to plan by, where the operator allows it."""
+
+WEIGHTS = "x-ttca-weights"
+"""Request header of clients: `quality=0.6,latency=0.3,cost=0.1`, where the operator allows it."""
+
 FEEDBACK_PATH = "/v1/feedback"
 """Where clients who judge for themselves post their verdicts."""
 
@@ -40,6 +46,9 @@ VERDICT = "x-ttca-verdict"
 
 VERDICT_REASON = "x-ttca-verdict-reason"
 """Response header: machine-readable reason of the verdict."""
+
+WISH = "x-ttca-wish"
+"""Response header: the client's wish for other weights, and why it was not granted."""
 
 INSTANCE = "x-ttca-instance"
 """Response header: `ip:port` of the instance that answered."""
@@ -96,8 +105,8 @@ UNION_CLUSTER = "fleet"
 CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
 """Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""
 
-ANSWER_HEADERS = (VERDICT, VERDICT_REASON, MODEL_HEADER, INSTANCE, ATTEMPTS, ELAPSED, ERROR_REASON)
+ANSWER_HEADERS = (VERDICT, VERDICT_REASON, MODEL_HEADER, INSTANCE, ATTEMPTS, ELAPSED, WISH, ERROR_REASON)
 """Headers of answers; in a request they are a client's mistake or trick, and stripped too."""
 
-CLIENT_HEADERS = (EXPECT, SESSION, DEADLINE)
+CLIENT_HEADERS = (EXPECT, SESSION, DEADLINE, PRESET, WEIGHTS)
 """Headers that clients may send to us; they ask, and steer nothing."""

@@ -11,7 +11,15 @@ from extproc.decide.first_correct import DEFAULT_OBJECTIVE, Objective
 from extproc.decide.order import Policy
 from extproc.decide.planner import PlanPolicy, Verification
 from extproc.decide.route_balance import QualityNorm
-from extproc.decide.weights import PRESETS, Preset, Reference, Weights, derived_reference_usd
+from extproc.decide.weights import (
+    PRESETS,
+    Overrides,
+    Preset,
+    Range,
+    Reference,
+    Weights,
+    derived_reference_usd,
+)
 from extproc.fleet.topology import Fleet
 from extproc.gateway.restart import changes_needing_envoy_restart
 from extproc.protocol import names
@@ -34,6 +42,7 @@ def plan_policy(settings: Settings) -> PlanPolicy:
         objective=objective(settings),
         weights=weights(settings),
         quality_norm=QualityNorm(settings.policy.quality_norm.value),
+        overrides=overrides(settings),
         deadline_seconds=budgets.deadline_seconds,
         verification=Verification(settings.verification.mode.value),
     )
@@ -69,6 +78,24 @@ def objective(settings: Settings) -> Objective:
         found,
         worth_seconds=found.worth_seconds if worth is None else worth,
         seconds_per_usd=found.seconds_per_usd if per_usd is None else per_usd,
+    )
+
+
+def overrides(settings: Settings) -> Overrides:
+    """What the settings say about clients who wish to weigh otherwise."""
+    allowed = settings.overrides
+    ranges = None
+    if allowed.weights is not None:
+        sections = {
+            "quality": allowed.weights.quality,
+            "latency": allowed.weights.latency,
+            "cost": allowed.weights.cost,
+        }
+        ranges = {name: Range(section.min, section.max) for name, section in sections.items()}
+    return Overrides(
+        presets=frozenset(preset.value for preset in allowed.presets),
+        ranges=ranges,
+        reference=reference(settings),
     )
 
 

@@ -19,6 +19,7 @@ from extproc.decide.attempts import CarriedSpec
 from extproc.decide.plan import Plan
 from extproc.errors import ProtocolError, RoutingError
 from extproc.facts.request import Api, RequestFacts
+from extproc.facts.wish import Wish
 from extproc.protocol import names
 from extproc.protocol.events import RequestReady
 from extproc.protocol.exchange import DecideExchange
@@ -63,6 +64,7 @@ class ParseRequest(Protocol):
         expectation: str,
         session: str,
         deadline_seconds: float | None,
+        wish: Wish | None,
     ) -> RequestFacts:
         """Return the request's facts."""
 
@@ -213,6 +215,7 @@ class ExternalProcessor:
                     expectation=request.expectation,
                     session=request.session,
                     deadline_seconds=request.deadline_seconds,
+                    wish=request.wish,
                 )
                 on_stage("parse")
                 if request.expectation:

@@ -103,5 +103,11 @@ REQUEST_ID = "ttca.request_id"
 SERVED_INSTANCE = "ttca.served_instance"
 """`ip:port` of the instance that really served."""
 
+WISH = "ttca.wish"
+"""What became of the client's wish for other weights."""
+
+EXPECTED_USD = "ttca.expected_usd"
+"""Expected price of the plan in US dollars, its retries at their chances."""
+
 WORK_SECONDS = "ttca.work_seconds"
 """Predicted work of the plan's first attempt."""

@@ -83,6 +83,8 @@ def _plan_facts(a: _Attributes) -> list[str]:
     others = f", then {', '.join(plan[1:3])}{' …' if len(plan) > 3 else ''}" if plan[1:] else ""
     found.append(f"on {plan[0]}{others}")
     found.append(f"retries ≤ {a.get(attributes.MAX_RETRIES)}")
+    if attributes.WISH in a:
+        found.append(f"wish: {a[attributes.WISH]}")
     return found
 
 

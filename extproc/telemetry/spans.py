@@ -156,6 +156,8 @@ def _describe_plan(span: Span, plan: Plan) -> None:
     set_attribute(span, attributes.MAX_RETRIES, plan.max_retries)
     set_attribute(span, attributes.CANDIDATES, plan.candidates)
     set_attribute(span, attributes.REASON, plan.reason)
+    set_attribute(span, attributes.WISH, plan.wish or None)
+    set_attribute(span, attributes.EXPECTED_USD, plan.expected_usd)
     if plan.budget is not None:
         set_attribute(span, attributes.BUDGET_PROMPT, plan.budget.prompt_tokens)
         set_attribute(span, attributes.BUDGET_PROMPT_UPPER, plan.budget.prompt_tokens_upper)

@@ -171,7 +171,11 @@ def decide_headers() -> Callable[..., ext_proc_pb2.ProcessingRequest]:
     """Request headers as Envoy sends them."""
 
     def make(
-        method: str = "POST", path: str = "/v1/chat/completions", *, end_of_stream: bool = False
+        method: str = "POST",
+        path: str = "/v1/chat/completions",
+        *,
+        end_of_stream: bool = False,
+        **more: str,
     ) -> ext_proc_pb2.ProcessingRequest:
         message = ext_proc_pb2.ProcessingRequest()
         message.request_headers.end_of_stream = end_of_stream
@@ -181,6 +185,7 @@ def decide_headers() -> Callable[..., ext_proc_pb2.ProcessingRequest]:
             (":path", path),
             ("content-type", "application/json"),
             (names.REQUEST_ID, "request-1"),
+            *((key.replace("_", "-"), value) for key, value in more.items()),
         ):
             message.request_headers.headers.headers.add(key=key, raw_value=value.encode())
         return message

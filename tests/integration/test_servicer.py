@@ -13,6 +13,7 @@ from extproc.calibrate.outcome import Outcome
 from extproc.decide.plan import Attempt, Plan
 from extproc.errors import NoInstanceError
 from extproc.facts.parse import parse_request
+from extproc.facts.wish import Wish
 from extproc.protocol import names
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.server.servicer import ExternalProcessor
@@ -284,6 +285,24 @@ async def test_a_malformed_expectation_is_refused(
     _, answer = await service.exchange([headers, decide_body(CHAT)])
 
     assert 400 == answer.immediate_response.status.code
+
+
+async def test_a_wish_reaches_the_router(service: Any, decide_headers: Make, decide_body: Make) -> None:
+    """What the client wishes to be weighed is a fact about its request."""
+    await service.exchange([decide_headers(x_ttca_preset="cost"), decide_body(CHAT)])
+
+    (record,) = service.listener.decisions
+    assert Wish(preset="cost") == record.facts.wish
+
+
+async def test_a_malformed_wish_is_refused(service: Any, decide_headers: Make, decide_body: Make) -> None:
+    """400, with the header at fault, before anything is decided."""
+    _, answer = await service.exchange(
+        [decide_headers(x_ttca_weights="quality=1,latency=0,cost=1"), decide_body(CHAT)]
+    )
+
+    assert 400 == answer.immediate_response.status.code
+    assert "x-ttca-weights" == json.loads(answer.immediate_response.body)["error"]["param"]
 
 
 async def test_an_attempt_out_of_turn_fails_the_stream(service: Any, decide_body: Make) -> None:

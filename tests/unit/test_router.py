@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
 from extproc.decide.budget import OutputProvision
+from extproc.decide.first_correct import Objective
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
-from extproc.decide.planner import PlanPolicy
+from extproc.decide.planner import PlanPolicy, Verification
+from extproc.decide.weights import Overrides, Reference
 from extproc.errors import ModelNotFoundError
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
@@ -23,6 +26,7 @@ from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.grams import hash_grams
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
+from extproc.facts.wish import Wish
 from extproc.fleet.snapshot import FleetTable
 from extproc.fleet.topology import Cluster, Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
@@ -291,3 +295,85 @@ def test_words_move_the_chances_of_a_plan(
     ]
 
     assert chances == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(3))], abs=0.01)
+
+
+WISHING = replace(
+    POLICY,
+    policy=Policy.FIRST_CORRECT,
+    verification=Verification.ALWAYS,
+    overrides=Overrides(presets=frozenset({"latency"}), reference=Reference(seconds=60.0, usd=0.001)),
+)
+
+
+def test_a_granted_wish_plans_one_request_alone(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """The plan carries what the wish makes of the objective; the next request is planned as the operator says."""
+    router = make_router(WISHING)
+    wishing = router.route(make_facts(wish=Wish(preset="latency")), now=0.0, decision_id="1")
+    plain = router.route(make_facts(), now=0.0, decision_id="2")
+
+    assert wishing.objective is not None
+    assert pytest.approx((7.5, 7_500.0)) == (
+        wishing.objective.worth_seconds,
+        wishing.objective.seconds_per_usd,
+    )
+    assert "preset=latency" == wishing.wish
+    assert (None, "") == (plain.objective, plain.wish)
+
+
+def test_a_wish_that_is_not_granted_leaves_the_plan_as_it_is(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """But for the words about it, which say so."""
+    wishing = make_router(WISHING).route(make_facts(wish=Wish(preset="cost")), now=0.0, decision_id="1")
+    plain = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+
+    assert "preset=cost; not allowed, by the gateway's operator" == wishing.wish
+    assert plain == replace(wishing, wish="")
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (None, (True, "worth_it")),
+        (Objective(worth_seconds=0.01, congestion_weight=1.0, seconds_per_usd=0.0), (False, "not_worth_it")),
+        (Objective(worth_seconds=60.0, congestion_weight=1.0, seconds_per_usd=1e9), (False, "not_worth_it")),
+    ],
+)
+def test_a_carried_objective_decides_between_attempts(
+    make_router: Callable[..., Router], objective: Objective | None, expected: tuple[bool, str]
+) -> None:
+    """Time and money weigh in the next attempt as the client's granted wish says; without one, as the operator does."""
+    router = make_router(WISHING)
+    first, second, *_ = router.book.table.addresses
+    plan = CarriedPlan(
+        attempts=(
+            CarriedAttempt(address=first, model="a", chance=0.5),
+            CarriedAttempt(address=second, model="a", chance=0.5),
+        ),
+        max_retries=1,
+        is_verified=True,
+        objective=objective,
+        prompt_tokens=100,
+    )
+    context = AttemptContext(
+        decision_id="1", plan=plan, position=0, number=1, reason="expectation", elapsed_seconds=1.0
+    )
+
+    assert expected == router.goes_on(context, 0.0)
+
+
+def test_the_price_of_a_plan_includes_its_retries(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """A verified plan's later attempts are paid for when all before them failed; stand-ins are not expected to be."""
+    plan = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+    first = replace(plan.attempts[0], chance=0.75, cost_usd=1.0)
+    second = replace(first, chance=0.5, cost_usd=2.0)
+    stand_in = replace(first, chance=None, cost_usd=4.0)
+    attempts = (first, second, stand_in)
+
+    assert 1.5 == replace(plan, attempts=attempts, is_verified=True).expected_usd
+    assert 1.0 == replace(plan, attempts=attempts, is_verified=False).expected_usd
+    assert replace(plan, attempts=(stand_in,), is_verified=True).expected_usd is None

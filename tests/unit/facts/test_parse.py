@@ -10,6 +10,7 @@ from extproc.errors import BadRequestError, BodyTooLargeError, ModelNotFoundErro
 from extproc.facts.grams import hash_grams
 from extproc.facts.parse import MAX_MODEL_CHARACTERS
 from extproc.facts.request import Api, RequestFacts
+from extproc.facts.wish import Wish
 
 Parse = Callable[..., RequestFacts]
 Chat = Callable[..., dict[str, Any]]
@@ -167,10 +168,11 @@ def test_unknown_fields_are_left_to_vllm(parse: Parse, chat: Chat) -> None:
 def test_what_the_answer_must_be_is_read(parse: Callable[..., RequestFacts], chat: Any) -> None:
     """From the body: contract, log-probabilities, repeatability; from the headers: the client's own wishes."""
     body = chat(response_format={"type": "json_object"}, logprobs=True, temperature=0)
-    facts = parse(body, expectation="exact:x", session="s", deadline_seconds=2.5)
+    facts = parse(body, expectation="exact:x", session="s", deadline_seconds=2.5, wish=Wish(preset="cost"))
 
     assert (True, True, True) == (facts.has_contract, facts.has_logprobs, facts.is_deterministic)
     assert ("exact:x", "s", 2.5) == (facts.expectation, facts.session, facts.deadline_seconds)
+    assert Wish(preset="cost") == facts.wish
     assert parse(chat(tools=[{"type": "function", "function": {"name": "f"}}])).has_contract
     plain = parse(chat())
     assert (False, False, False) == (plain.has_contract, plain.has_logprobs, plain.is_deterministic)

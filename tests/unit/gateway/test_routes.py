@@ -30,11 +30,11 @@ def test_a_decision_comes_first_and_may_grant_retries(tree: dict[str, Any]) -> N
 
 
 def test_a_decided_answer_says_who_gave_it(tree: dict[str, Any]) -> None:
-    """Model, instance, tries and the missing verdict, unless the ATTEMPT filter said so before; never its retry sign."""
+    """Model, instance, tries, the fate of a wish and the missing verdict, unless the ATTEMPT filter said so before; never its retry sign."""
     decided = virtual_host(tree)["routes"][0]
 
     marks = {item["header"]["key"]: item["append_action"] for item in decided["response_headers_to_add"]}
-    expected = (names.VERDICT, names.MODEL_HEADER, names.INSTANCE, names.ATTEMPTS)
+    expected = (names.VERDICT, names.MODEL_HEADER, names.WISH, names.INSTANCE, names.ATTEMPTS)
     assert dict.fromkeys(expected, "ADD_IF_ABSENT") == marks
     assert [names.RETRY] == decided["response_headers_to_remove"]
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
+from extproc.decide.first_correct import Objective
 from extproc.decide.plan import Attempt, Plan
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
@@ -44,6 +45,7 @@ def verified(make_plan: Make) -> Plan:
         is_verified=True,
         overflow_addresses=("10.0.0.1:8000",),
         ability=(-0.25, 1.5),
+        objective=Objective(worth_seconds=480.0, congestion_weight=1.0, seconds_per_usd=19907.05),
         started_unix_ms=1_790_000_000_123,
     )
 
@@ -68,6 +70,7 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
         started_unix_ms=1_790_000_000_123,
         deadline_seconds=2.5,
         ability=(-0.25, 1.5),
+        objective=Objective(worth_seconds=480.0, congestion_weight=1.0, seconds_per_usd=19907.0),
         prompt_tokens=100,
         output_tokens=500,
     ) == decode_attempt_plan(text)

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from extproc.errors import BadRequestError
+from extproc.facts.wish import Wish
 from extproc.protocol import names
-from extproc.protocol.client_headers import MAX_CHARACTERS, checked_text, deadline_seconds
+from extproc.protocol.client_headers import MAX_CHARACTERS, checked_text, deadline_seconds, wish
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,57 @@ def test_a_text_is_bounded() -> None:
     assert "x" * MAX_CHARACTERS == checked_text(names.SESSION, "x" * MAX_CHARACTERS)
     with pytest.raises(BadRequestError, match="4097 characters"):
         checked_text(names.SESSION, "x" * (MAX_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights", "expected"),
+    [
+        ("", "", None),
+        ("cost", "", Wish(preset="cost")),
+        ("", "quality=0.5,latency=0.25,cost=0.25", Wish(quality=0.5, latency=0.25, cost=0.25)),
+        ("", "cost=0, quality=1.,latency=1", Wish(quality=0.5, latency=0.5, cost=0.0)),
+        ("", "latency=5,cost=.0,quality=0", Wish(quality=0.0, latency=1.0, cost=0.0)),
+    ],
+)
+def test_a_wish_is_a_preset_or_weights(preset: str, weights: str, expected: Wish | None) -> None:
+    """Weights come in any order and scale."""
+    assert expected == wish(preset, weights)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "quality=1",
+        "quality=1,latency=1",
+        "quality=1,latency=1,cost=1,cost=1",
+        "quality=1,latency=1,cost=1,speed=1",
+        "quality=1,latency=1,cost=-1",
+        "quality=1,latency=0,cost=1",
+        "quality=0,latency=0,cost=0",
+        "quality=nan,latency=1,cost=0",
+        "quality=1e9,latency=1,cost=0",
+        "quality=inf,latency=1,cost=0",
+        "quality=\u0661,latency=1,cost=0",
+        "balanced",
+        ",",
+        "quality=1,latency=1,cost=1" + " " * 200,
+    ],
+)
+def test_malformed_weights_are_refused(text: str) -> None:
+    """Three numbers, each once, of which latency is something."""
+    with pytest.raises(BadRequestError) as raised:
+        wish("", text)
+
+    assert (names.WEIGHTS, "invalid-header") == (raised.value.param, raised.value.reason)
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are() -> None:
+    """A typing mistake must not pass for the operator's choice."""
+    with pytest.raises(BadRequestError, match="balanced, quality, latency, cost, got 'cheap'"):
+        wish("cheap", "")
+
+
+def test_two_wishes_at_once_are_refused() -> None:
+    """Which one counts would be a guess."""
+    with pytest.raises(BadRequestError, match="only one of the two"):
+        wish("cost", "quality=1,latency=1,cost=1")

@@ -75,6 +75,16 @@ def test_the_fields_are_readable(make_plan: MakePlan, make_facts: MakeFacts) -> 
     assert 4 == fields["candidates"]
 
 
+def test_what_became_of_a_wish_is_there_for_envoy_to_tell(make_plan: MakePlan, make_facts: MakeFacts) -> None:
+    """The route makes a response header of it; without a wish there is none."""
+    written, silent = Struct(), Struct()
+    write_decision(written.fields, make_plan(wish="preset=cost"), make_facts())
+    write_decision(silent.fields, make_plan(), make_facts())
+
+    assert "preset=cost" == dict(written)["wish"]
+    assert "wish" not in silent.fields
+
+
 def test_a_passed_through_request_has_no_budget(make_plan: MakePlan, make_facts: MakeFacts) -> None:
     """Its counts are absent, never zero, and it has no model."""
     written = Struct()

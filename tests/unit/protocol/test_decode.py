@@ -110,14 +110,19 @@ def test_the_upstream_address_is_an_attribute() -> None:
 
 
 def test_what_clients_ask_for_is_read() -> None:
-    """Expectation, session and deadline, as they were sent."""
+    """Expectation, session, deadline and weights, as they were sent."""
     head = request_head(
         header_map(
-            ("x-ttca-expect", b"exact:x", ""), ("X-TTCA-Session", b"s", ""), ("x-ttca-deadline-ms", b"7", "")
+            ("x-ttca-expect", b"exact:x", ""),
+            ("X-TTCA-Session", b"s", ""),
+            ("x-ttca-deadline-ms", b"7", ""),
+            ("x-ttca-preset", b"cost", ""),
+            ("x-ttca-weights", b"quality=1", ""),
         )
     )
 
     assert ("exact:x", "s", "7") == (head.expectation, head.session, head.deadline_ms)
+    assert ("cost", "quality=1") == (head.preset, head.weights)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from extproc.decide.plan import Plan
 from extproc.errors import BadRequestError, BodyTooLargeError, NoInstanceError, ProtocolError
 from extproc.facts.request import Api, RequestFacts
+from extproc.facts.wish import Wish
 from extproc.protocol import names
 from extproc.protocol.exchange import DecideExchange
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -298,18 +299,20 @@ def test_what_clients_ask_for_comes_with_the_request(
     exchange: DecideExchange, request_headers: Make, request_body: Make
 ) -> None:
     """Expectation and session as they are, the deadline in seconds."""
-    wishes = {names.EXPECT: "exact:x", names.SESSION: "s", names.DEADLINE: "1500"}
+    wishes = {names.EXPECT: "exact:x", names.SESSION: "s", names.DEADLINE: "1500", names.PRESET: "cost"}
     exchange.receive(request_headers(headers=wishes))
     (event,) = exchange.receive(request_body(b"{}"))
 
     assert ("exact:x", "s", 1.5) == (event.expectation, event.session, event.deadline_seconds)
+    assert Wish(preset="cost") == event.wish
 
 
+@pytest.mark.parametrize("header", [{names.DEADLINE: "soon"}, {names.WEIGHTS: "all"}, {names.PRESET: "x"}])
 def test_a_malformed_wish_can_be_refused(
-    exchange: DecideExchange, request_headers: Make, request_body: Make
+    exchange: DecideExchange, request_headers: Make, request_body: Make, header: dict[str, str]
 ) -> None:
     """The request is complete all the same, so that the client can be told."""
-    exchange.receive(request_headers(headers={names.DEADLINE: "soon"}))
+    exchange.receive(request_headers(headers=header))
     with pytest.raises(BadRequestError) as raised:
         exchange.receive(request_body(b"{}"))
     exchange.reject(raised.value)

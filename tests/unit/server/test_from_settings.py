@@ -7,7 +7,7 @@ import pytest
 from extproc.decide.order import Policy
 from extproc.decide.planner import Verification
 from extproc.decide.route_balance import QualityNorm
-from extproc.decide.weights import PRESETS, Preset, Weights
+from extproc.decide.weights import PRESETS, Preset, Range, Reference, Weights
 from extproc.server.from_settings import (
     changes_needing_restart,
     declared_quality,
@@ -140,3 +140,18 @@ def test_own_weights_go_before_a_preset() -> None:
     assert Weights.of(quality=2, latency=1, cost=1) == policy.weights
     assert (20.0, 1000.0) == pytest.approx((policy.objective.worth_seconds, policy.objective.seconds_per_usd))
     assert (Policy.ROUTE_BALANCE, QualityNorm.MINMAX) == (policy.policy, policy.quality_norm)
+
+
+def test_what_clients_may_wish_for_is_handed_on() -> None:
+    """Nothing by default; else the presets, the ranges and the reference that makes seconds of them."""
+    silent = plan_policy(settings()).overrides
+    text = (
+        TEXT.replace("seconds_per_usd: 5", "reference_seconds: 10, reference_usd: 0.01")
+        + "overrides: {presets: [cost, quality], weights: {cost: {max: 0.5}}}\n"
+    )
+    allowed = plan_policy(settings(text)).overrides
+
+    assert (frozenset(), None) == (silent.presets, silent.ranges)
+    assert {"cost", "quality"} == allowed.presets
+    assert {"quality": Range(0, 1), "latency": Range(0, 1), "cost": Range(0, 0.5)} == allowed.ranges
+    assert Reference(seconds=10.0, usd=0.01) == allowed.reference
