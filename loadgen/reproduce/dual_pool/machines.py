@@ -83,3 +83,11 @@ H100_TP4 = Hardware(
     gpus=4,
     usd_per_gpu_hour=H100_USD_PER_HOUR,
 )
+
+MEMORY_CASES = {
+    1_048_576: "the published table",
+    448_000: "4 GPUs, BF16",
+    224_000: "2 GPUs, FP8 weights",
+    66_000: "one sequence of 64K",
+}
+"""Tokens of KV cache that preemptions are counted with; two GPUs with BF16 weights have room for none of these."""

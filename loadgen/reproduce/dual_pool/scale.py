@@ -31,6 +31,9 @@ class Scale:
         thresholds: Of the sensitivity.
         machines: Measured machines that are run as well.
         arms: At 100 requests per second, as published.
+        felt_seeds: Runs of each case of what users feel.
+        felt_seconds: Virtual time of each that counts.
+        misroute_requests: Requests that each estimator routes.
     """
 
     seeds: int
@@ -42,6 +45,9 @@ class Scale:
     thresholds: tuple[int, ...]
     machines: tuple[str, ...]
     arms: tuple[str, ...]
+    felt_seeds: int
+    felt_seconds: float
+    misroute_requests: int
 
 
 FULL = Scale(
@@ -54,6 +60,9 @@ FULL = Scale(
     thresholds=THRESHOLDS,
     machines=("h100", "a100"),
     arms=("published_baseline", "homogeneous", "honest", "honest_2k", "dual", "triple"),
+    felt_seeds=4,
+    felt_seconds=45.0,
+    misroute_requests=5_000,
 )
 QUICK = Scale(
     seeds=3,
@@ -65,6 +74,9 @@ QUICK = Scale(
     thresholds=(2_048, 4_096, 8_192, 16_384, 32_768),
     machines=("h100",),
     arms=("published_baseline", "homogeneous", "honest", "dual"),
+    felt_seeds=2,
+    felt_seconds=12.0,
+    misroute_requests=1_500,
 )
 
 COMPARED = ("homogeneous", "honest", "dual")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from statistics import fmean, stdev
 
 from loadgen.reproduce.dual_pool.sizing_tasks import SizingResult, SizingTask
@@ -18,8 +18,12 @@ _STUDENT_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.
 """Two-sided 95 % quantiles, by degrees of freedom."""
 
 
-def over_seeds(values: Sequence[float]) -> Figure:
+def over_seeds(values: Sequence[float], *, floor: float = -inf) -> Figure:
     """Mean of a few runs with its 95 % interval by Student's t; a single run has no width.
+
+    Args:
+        values: One per run.
+        floor: What the quantity cannot be below, so neither can the interval.
 
     Raises:
         ValueError: There is no value, or more than ten.
@@ -30,7 +34,7 @@ def over_seeds(values: Sequence[float]) -> Figure:
     if len(values) == 1:
         return Figure(mean, mean, mean)
     half = _STUDENT_T[len(values) - 1] * stdev(values) / sqrt(len(values))
-    return Figure(mean, mean - half, mean + half)
+    return Figure(mean, max(floor, mean - half), mean + half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Sizes:
         """Instances needed; None when the cell was not run, or no number keeps the SLO."""
         counts = [result.instances for result in self.by_cell.get(cell, ())]
         found = [float(count) for count in counts if count is not None]
-        return over_seeds(found) if found and len(found) == len(counts) else None
+        return over_seeds(found, floor=0.0) if found and len(found) == len(counts) else None
 
     def pools(self, cell: Cell) -> tuple[int, ...]:
         """Instances of each pool: the rounded mean over the seeds."""
