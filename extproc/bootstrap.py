@@ -20,20 +20,14 @@ import numpy as np
 from aiohttp import web
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
+from extproc.assembly import assemble
 from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.plan import Plan
-from extproc.estimate.forecast import Estimators
-from extproc.estimate.latency import LatencyEstimator
-from extproc.estimate.output_length import OutputLengthEstimator
-from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.estimate.quality.model import QualityModel
-from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
-from extproc.fleet.snapshot import FleetTable
 from extproc.gateway.endpoints import write_endpoints
-from extproc.router import Router
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
 from extproc.server.attempts import AttemptServer
@@ -58,7 +52,6 @@ from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
 from extproc.server.verification import AnswerVerifier
-from extproc.sessions.book import SessionBook
 from extproc.settings import Settings
 from extproc.settings.address import SELF
 from extproc.telemetry.listeners import Listeners
@@ -98,31 +91,9 @@ class Application:
     def __init__(self, fleet_file: Path, settings: Settings, endpoints_directory: Path | None = None) -> None:
         self._settings = settings
         self._endpoints_directory = endpoints_directory or Path(settings.gateway.endpoints_directory)
-        fleet = settings.fleet()
-        prompts = PromptTokenEstimator()
-        self._estimators = estimators = Estimators(
-            quality=QualityEstimator(declared=declared_quality(fleet)),
-            latency=LatencyEstimator(FleetTable.of(fleet)),
-            outputs=OutputLengthEstimator(),
-        )
-        self.router = Router(
-            fleet,
-            plan_policy(settings),
-            output_provision=output_provision(settings),
-            prompts=prompts,
-            estimators=estimators,
-            sessions=SessionBook(),
-            rng=np.random.default_rng(),
-        )
-        self._state = StateFile(
-            Path(settings.service.state_file),
-            {
-                "prompt_tokens": (prompts.state, prompts.restore),
-                "output_lengths": (estimators.outputs.state, estimators.outputs.restore),
-                "latency": (estimators.latency.state, estimators.latency.restore),
-                "quality": (estimators.quality.state, estimators.quality.restore),
-            },
-        )
+        core = assemble(settings, np.random.default_rng())
+        self.router, self._estimators = core.router, core.estimators
+        self._state = StateFile(Path(settings.service.state_file), core.learned)
         self._outcomes = OutcomeLog(*outcome_log(settings))
         self._keep_lessons()
         self._judge: HttpJudge | None = None

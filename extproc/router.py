@@ -23,6 +23,7 @@ from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
 from extproc.decide.quality_planner import QualityPlanner
+from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
@@ -94,6 +95,7 @@ class Router:
         decision_id: str,
         unix_ms: int = 0,
         on_stage: Callable[[str], None] = no_stages,
+        witness: Witness | None = None,
     ) -> Plan:
         """Decide on a plan and charge its first instance; `on_stage` hears the name of each stage as it ends.
 
@@ -103,6 +105,7 @@ class Router:
             decision_id: Unique name of the decision.
             unix_ms: The same moment in milliseconds since the epoch, for plans that tell the time to other replicas.
             on_stage: Called at the end of each stage.
+            witness: Takes note of what was looked at, for an explanation.
 
         Raises:
             RoutingError: Nobody can or may serve the request.
@@ -111,6 +114,8 @@ class Router:
         snapshot = self.book.snapshot(now)
         candidates = eligible(facts, snapshot)
         on_stage("eligible")
+        if witness is not None:
+            witness.snapshot, witness.candidates = snapshot, candidates
         if facts.model is None:
             plan = plan_passthrough(
                 facts,
@@ -142,6 +147,7 @@ class Router:
                     decision_id=decision_id,
                     now=now,
                     unix_ms=unix_ms,
+                    witness=witness,
                 )
             else:
                 plan = plan_request(
@@ -152,6 +158,7 @@ class Router:
                     policy=policy,
                     rng=self._rng,
                     decision_id=decision_id,
+                    witness=witness,
                 )
             if granting is not None:
                 plan = replace(

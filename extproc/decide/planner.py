@@ -15,6 +15,7 @@ from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
 from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
+from extproc.decide.witness import Witness
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
@@ -82,6 +83,7 @@ def plan_request(
     policy: PlanPolicy,
     rng: np.random.Generator,
     decision_id: str,
+    witness: Witness | None = None,
 ) -> Plan:
     """Plan a request whose token budget is known.
 
@@ -97,6 +99,8 @@ def plan_request(
         output_tokens=budget.output_tokens,
         sequences=facts.choices,
     )
+    if witness is not None:
+        witness.budget, witness.pool, witness.work_seconds = budget, pool, work
     ranked = _ranked(pool.rows, work, snapshot, policy, rng)
     # The body can name one model only: every attempt serves the first one's.
     model = table.model_index[ranked[0]]

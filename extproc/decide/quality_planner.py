@@ -14,6 +14,7 @@ from extproc.decide.planner import PlanPolicy, plan_ranked
 from extproc.decide.policies import ByForecast, Case
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.sequence import value_of_going_on
+from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.facts.request import RequestFacts
@@ -46,6 +47,7 @@ class QualityPlanner:
         decision_id: str,
         now: float,
         unix_ms: int,
+        witness: Witness | None = None,
     ) -> Plan:
         """Plan a request whose token budget is known.
 
@@ -66,18 +68,19 @@ class QualityPlanner:
             is_conditional=rule.is_conditional,
         )
         is_verified = policy.verifies(facts)
-        ranking = rule.rank(
-            Case(
-                predictions=predictions,
-                snapshot=snapshot,
-                history=history,
-                horizon=policy.max_attempts if is_verified or facts.session else 1,
-                objective=policy.objective,
-                weights=policy.weights,
-                quality_norm=policy.quality_norm,
-                laar_penalty=policy.laar_penalty,
-            )
+        case = Case(
+            predictions=predictions,
+            snapshot=snapshot,
+            history=history,
+            horizon=policy.max_attempts if is_verified or facts.session else 1,
+            objective=policy.objective,
+            weights=policy.weights,
+            quality_norm=policy.quality_norm,
+            laar_penalty=policy.laar_penalty,
         )
+        ranking = rule.rank(case)
+        if witness is not None:
+            witness.budget, witness.pool, witness.case, witness.ranking = budget, pool, case, ranking
         plan = plan_ranked(
             facts,
             budget,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ class StateFile:
             raises ValueError when it cannot.
     """
 
-    def __init__(self, path: Path, parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]) -> None:
+    def __init__(
+        self, path: Path, parts: Mapping[str, tuple[Callable[[], Any], Callable[[Any], None]]]
+    ) -> None:
         self._path = path
         self._parts = parts
 

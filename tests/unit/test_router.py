@@ -16,6 +16,7 @@ from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
 from extproc.decide.planner import PlanPolicy, Verification
 from extproc.decide.weights import Overrides, Reference
+from extproc.decide.witness import Witness
 from extproc.errors import ModelNotFoundError
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
@@ -377,3 +378,24 @@ def test_the_price_of_a_plan_includes_its_retries(
     assert 1.5 == replace(plan, attempts=attempts, is_verified=True).expected_usd
     assert 1.0 == replace(plan, attempts=attempts, is_verified=False).expected_usd
     assert replace(plan, attempts=(stand_in,), is_verified=True).expected_usd is None
+
+
+def test_a_witness_takes_note_of_what_was_looked_at(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Of a forecasting policy its figures and ranking, of the others the predicted work; the plan is the same."""
+    weighed, by_work = Witness(), Witness()
+    plan = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1", witness=weighed)
+    make_router().route(make_facts(), now=0.0, decision_id="1", witness=by_work)
+
+    assert plan == make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+    assert weighed.case is not None
+    assert weighed.ranking is not None
+    first = int(weighed.case.predictions.rows[weighed.ranking.positions[0]])
+    assert weighed.snapshot is not None
+    assert plan.attempts[0].address == weighed.snapshot.table.addresses[first]
+    assert plan.budget == weighed.budget == by_work.budget
+    assert weighed.work_seconds is None
+    assert by_work.work_seconds is not None
+    assert len(by_work.work_seconds) == len(weighed.snapshot.table)
+    assert by_work.case is None
