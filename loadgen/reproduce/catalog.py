@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadgen.reproduce import beyond
+from loadgen.reproduce import agreement, beyond
 from loadgen.reproduce.study import Study
 
-STUDIES: tuple[Study, ...] = (beyond.STUDY,)
+STUDIES: tuple[Study, ...] = (beyond.STUDY, agreement.STUDY)
 
 
 def choose(keys: Sequence[str], studies: Sequence[Study] = STUDIES) -> tuple[Study, ...]:

@@ -129,6 +129,7 @@ class _Runner:
             usage=usage,
             lag_p99_seconds=_lag(askings),
             errors=sum(asking.errors for asking in askings),
+            stories=stories,
         )
 
     @property

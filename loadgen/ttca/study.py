@@ -12,6 +12,7 @@ from loadgen.questions.question import Question, QuestionSet
 from loadgen.ttca.arms import ARMS
 from loadgen.ttca.client import Asking
 from loadgen.ttca.machine import Usage
+from loadgen.virtual.simulation import Story
 from loadgen.virtual.summary import Figure, Summary
 
 FULL_REQUESTS = 400
@@ -101,6 +102,7 @@ class Point:
         usage: How busy the machine was.
         lag_p99_seconds: How late requests were sent, in real seconds.
         errors: Answers that were none.
+        stories: Of every request, in order of arrival, in simulated seconds.
     """
 
     plan: PointPlan
@@ -109,6 +111,7 @@ class Point:
     usage: Usage
     lag_p99_seconds: float
     errors: int
+    stories: tuple[Story, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -51,6 +51,7 @@ def build_router(
     quality: QualityModel,
     training: Sequence[Question],
     rng: np.random.Generator,
+    declared: Mapping[str, float] | None = None,
 ) -> Router:
     """A router that knows the fleet's models as after some traffic.
 
@@ -60,6 +61,7 @@ def build_router(
         quality: See `fit_quality`.
         training: Questions whose lengths it has seen.
         rng: Source of randomness for policies that want it.
+        declared: Chance of each model that `quality` does not know.
     """
     prompts, outputs = PromptTokenEstimator(), OutputLengthEstimator()
     for question in training:
@@ -80,7 +82,7 @@ def build_router(
         output_provision=OutputProvision(quantile=0.5),
         prompts=prompts,
         estimators=Estimators(
-            quality=QualityEstimator(quality),
+            quality=QualityEstimator(quality, declared=declared),
             latency=LatencyEstimator(FleetTable.of(fleet.topology)),
             outputs=outputs,
         ),
