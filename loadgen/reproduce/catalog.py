@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadgen.reproduce import agreement, beyond
+from loadgen.reproduce import agreement, beyond, dual_pool
 from loadgen.reproduce.study import Study
 
-STUDIES: tuple[Study, ...] = (beyond.STUDY, agreement.STUDY)
+STUDIES: tuple[Study, ...] = (
+    beyond.STUDY,
+    dual_pool.STUDY,
+    agreement.STUDY,
+)
 
 
 def choose(keys: Sequence[str], studies: Sequence[Study] = STUDIES) -> tuple[Study, ...]:
