@@ -130,7 +130,18 @@ def generate_questions(name: str, *, seed: int, count: int | None = None) -> Que
     Raises:
         KeyError: No set has that name.
     """
-    figures = FIGURES[name]
+    return draw_questions(name, FIGURES[name], seed=seed, count=count)
+
+
+def draw_questions(name: str, figures: SetFigures, *, seed: int, count: int | None = None) -> QuestionSet:
+    """Draw a set from figures of one's own.
+
+    Args:
+        name: Name of the set.
+        figures: What it is drawn from.
+        seed: Same seed, same questions.
+        count: Number of questions; None for as many as were recorded.
+    """
     rng = np.random.default_rng(seed)
     kinds = list(figures.kinds)
     shares = np.array([figures.kinds[kind].share for kind in kinds])

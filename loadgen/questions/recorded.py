@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,22 @@ def read_questions(name: str, folder: Path, *, seed: int) -> QuestionSet:
         FileNotFoundError: A file is missing.
         ValueError: The files hold no question that all models answered.
     """
-    sources = SOURCES[name]
+    return read_sources(name, SOURCES[name], folder, seed=seed)
+
+
+def read_sources(name: str, sources: Sequence[Source], folder: Path, *, seed: int) -> QuestionSet:
+    """Read a set from benchmarks of one's own choice.
+
+    Args:
+        name: Name of the set.
+        sources: Its benchmarks; all have columns for the same models.
+        folder: The data folder; holds `quality/`.
+        seed: Of the division into training and held-out questions.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: The files hold no question that all models answered.
+    """
     questions = [question for source in sources for question in _read(source, folder / "quality")]
     if not questions:
         raise ValueError(f"{name}: no question that all models answered in {folder}")
