@@ -103,9 +103,7 @@ def make_decider(bench: Bench, fleet: VirtualFleet, arm: Arm, rng: np.random.Gen
     if isinstance(arm, Planned):
         return _planned(bench, fleet, arm, rng)
     questions = bench.questions
-    forecast = Forecast(
-        FleetTable.of(fleet.topology), ExpectedLengths(questions.training, questions.models)
-    )
+    forecast = Forecast(FleetTable.of(fleet.topology), ExpectedLengths(questions.training, questions.models))
     policy = ModelThenInstance(_chooser(bench.sight, arm), arm.dispatch, rng)
     return PolicyDecider(fleet.topology, policy, forecast)
 
@@ -128,7 +126,5 @@ def _planned(bench: Bench, fleet: VirtualFleet, arm: Planned, rng: np.random.Gen
         ),
         verification=Verification.ALWAYS if arm.is_verified else Verification.OFF,
     )
-    router = build_router(
-        fleet, policy, quality=bench.quality, training=bench.questions.training, rng=rng
-    )
+    router = build_router(fleet, policy, quality=bench.quality, training=bench.questions.training, rng=rng)
     return RouterDecider(router, client_judges=False, client_attempts=1)

@@ -66,9 +66,15 @@ class Measured:
         """Mean price of a request, the same."""
         return self._mean(arm, load, lambda cell: cell.usd)
 
-    def quantile(self, arm: Arm, load: Load, share: float) -> float:
-        """A quantile of the latency, over all requests."""
-        return float(np.quantile(np.concatenate([c.seconds for c in self._by_arm[arm, load]]), share))
+    def quantiles(self, arm: Arm, load: Load, share: float) -> Floats:
+        """A quantile of the latency: as measured, then by resample."""
+        cells = self._by_arm[arm, load]
+        seconds = np.concatenate([cell.seconds for cell in cells])
+        order = np.argsort(seconds, kind="stable")
+        questions = np.concatenate([cell.questions for cell in cells])[order]
+        sums = np.cumsum(self._counts[:, questions], axis=1)
+        result: Floats = seconds[order][np.argmax(sums >= share * sums[:, -1:], axis=1)]
+        return result
 
     def shares(self, arm: Arm, load: Load) -> Floats:
         """Share of the tries by model."""

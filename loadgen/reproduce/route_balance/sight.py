@@ -106,9 +106,7 @@ def look(
         )
 
 
-def nearest(
-    known: sparse.csr_matrix, asked: sparse.csr_matrix
-) -> tuple[npt.NDArray[np.int64], Floats]:
+def nearest(known: sparse.csr_matrix, asked: sparse.csr_matrix) -> tuple[npt.NDArray[np.int64], Floats]:
     """The ten nearest known rows by cosine, and their weights 1 / (distance + 1e-6), which sum to 1.
 
     Args:

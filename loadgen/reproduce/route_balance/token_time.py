@@ -20,7 +20,13 @@ from extproc.fleet.snapshot import FleetSnapshot
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-FEATURES: Final = ("sequences", "mean_output_tokens", "prefill_backlog_tokens", "prompt_tokens", "output_tokens")
+FEATURES: Final = (
+    "sequences",
+    "mean_output_tokens",
+    "prefill_backlog_tokens",
+    "prompt_tokens",
+    "output_tokens",
+)
 LEAST_SECONDS: Final = 0.001
 """Predictions are held above this, as the paper's are."""
 
