@@ -9,6 +9,7 @@ from typing import Protocol
 from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
 from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
 from extproc.decide.plan import Plan
+from extproc.facts.grams import hash_grams
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import profile_text
 from extproc.fleet.load import LoadBook
@@ -220,6 +221,7 @@ class RouterDecider:
                 api=Api.CHAT_COMPLETIONS,
                 model=AUTO,
                 text=profile_text([question.text]),
+                grams=hash_grams([question.text]),
                 messages=1,
                 body_bytes=size,
                 is_deterministic=True,

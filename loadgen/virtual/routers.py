@@ -30,8 +30,16 @@ REQUEST_TIMEOUT_SECONDS = 3600.0
 """Longer than any run waits, so that policies are compared and not timeouts."""
 
 
-def fit_quality(training: Sequence[Question], models: Sequence[str]) -> QualityModel:
-    """Fit the router's quality model to questions whose answers are known."""
+def fit_quality(
+    training: Sequence[Question], models: Sequence[str], *, use_words: bool = False
+) -> QualityModel:
+    """Fit the router's quality model to questions whose answers are known.
+
+    Args:
+        training: The questions.
+        models: The fleet's models.
+        use_words: True to learn from their words too, and not from their length and characters alone.
+    """
     outcomes = [[float(question.correct[model]) for model in models] for question in training]
     table = OutcomeTable(
         name="training",
@@ -41,7 +49,7 @@ def fit_quality(training: Sequence[Question], models: Sequence[str]) -> QualityM
         keys=tuple(question.key for question in training),
         outcomes=np.array(outcomes),
     )
-    return fit_model(table, FitSettings(use_words=False)).model
+    return fit_model(table, FitSettings(use_words=use_words)).model
 
 
 def build_router(

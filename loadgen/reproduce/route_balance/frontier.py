@@ -43,7 +43,9 @@ def _area(points: Floats) -> float:
 def dominated(points: Floats, by: Floats) -> Mask:
     """Which points another one of `by` is as good as in everything and better than in something."""
     others, own = by[np.newaxis], points[:, np.newaxis]
-    result: Mask = ((others <= own).all(axis=2) & (others < own).any(axis=2)).any(axis=1)
+    is_no_worse: Mask = np.all(others <= own, axis=2)
+    is_better: Mask = np.any(others < own, axis=2)
+    result: Mask = np.any(is_no_worse & is_better, axis=1)
     return result
 
 

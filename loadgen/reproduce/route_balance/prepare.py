@@ -21,7 +21,7 @@ def prepare(questions: QuestionSet, *, profiled: int, seed: int) -> Bench:
         seed: Of everything random.
     """
     training, models = questions.training, questions.models
-    quality = fit_quality(training, models)
+    quality = fit_quality(training, models, use_words=True)
     usd = np.array(
         [
             [

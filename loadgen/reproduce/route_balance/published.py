@@ -147,38 +147,10 @@ def latency(swept: Swept, compared: Compared) -> list[Finding]:
             verdict=judge_effect(slower, (2.6, 4.1)),
             reason=f"{_MATCHED}, shortest queue; at unequal quality the ratio says how much the rival uses the largest model",
         ),
-        _burst(
-            compared,
-            SQUARE,
-            AVENGERS_SQ,
-            "square_avengers",
-            "a square wave of 30 and 6 requests/s",
-            2733 / 2577,
-        ),
-        _burst(
-            compared,
-            SQUARE,
-            BEST_ROUTE_SQ,
-            "square_best_route",
-            "a square wave of 30 and 6 requests/s",
-            7107 / 2577,
-        ),
-        _burst(
-            compared,
-            GAMMA,
-            AVENGERS_SQ,
-            "gamma_avengers",
-            "gamma bursts of 0.3 at 18 requests/s",
-            2473 / 2524,
-        ),
-        _burst(
-            compared,
-            GAMMA,
-            BEST_ROUTE_SQ,
-            "gamma_best_route",
-            "gamma bursts of 0.3 at 18 requests/s",
-            4392 / 2524,
-        ),
+        _burst(compared, SQUARE, AVENGERS_SQ, key="square_avengers", published=2733 / 2577),
+        _burst(compared, SQUARE, BEST_ROUTE_SQ, key="square_best_route", published=7107 / 2577),
+        _burst(compared, GAMMA, AVENGERS_SQ, key="gamma_avengers", published=2473 / 2524),
+        _burst(compared, GAMMA, BEST_ROUTE_SQ, key="gamma_best_route", published=4392 / 2524),
         Finding(
             key="quality_preset_tail",
             claim="Quality first (0.8) overloads the largest model at 30 requests/s: its P99 latency explodes.",
@@ -398,7 +370,10 @@ def _rates(compared: Compared) -> list[Finding]:
     ]
 
 
-def _burst(compared: Compared, load: Load, label: str, key: str, what: str, published: float) -> Finding:
+def _burst(compared: Compared, load: Load, label: str, *, key: str, published: float) -> Finding:
+    what = (
+        "a square wave of 30 and 6 requests/s" if load == SQUARE else "gamma bursts of 0.3 at 18 requests/s"
+    )
     ours = figure(_ratio(compared.found, compared.arms[label], load))
     name = label.removesuffix(" SQ")
     return Finding(

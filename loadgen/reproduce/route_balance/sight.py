@@ -110,7 +110,8 @@ def nearest(known: sparse.csr_matrix, asked: sparse.csr_matrix) -> tuple[npt.NDA
     """The ten nearest known rows by cosine, and their weights 1 / (distance + 1e-6), which sum to 1.
 
     Args:
-        known, asked: Rows of length 1.
+        known: Rows of length 1.
+        asked: The same.
 
     Returns:
         Indices and weights, both of shape (asked, neighbours).
