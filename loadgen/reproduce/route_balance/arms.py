@@ -9,11 +9,14 @@ from typing import Final
 import numpy as np
 
 from extproc.decide.first_correct import Objective
-from extproc.decide.planner import Verification
+from extproc.decide.order import Policy as RouterPolicy
+from extproc.decide.planner import PlanPolicy, Verification
+from extproc.decide.route_balance import QualityNorm
+from extproc.decide.weights import Weights as RouterWeights
 from extproc.estimate.quality.model import QualityModel
 from extproc.fleet.snapshot import FleetTable
 from loadgen.questions.question import QuestionSet
-from loadgen.reproduce.route_balance.balance import Balance, BalanceDecider
+from loadgen.reproduce.route_balance.balance import Balance, BalanceDecider, Weights
 from loadgen.reproduce.route_balance.rivals import (
     Chooser,
     Dispatch,
@@ -73,7 +76,20 @@ class Planned:
     is_verified: bool
 
 
-Arm = Balance | Rival | Planned
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The production router, policy `route_balance`: the same score of this service's own estimates, each request at once.
+
+    Attributes:
+        weights: Of the score.
+        norm: How quality enters it.
+    """
+
+    weights: Weights
+    norm: QualityNorm
+
+
+Arm = Balance | Rival | Planned | Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +116,14 @@ def make_decider(bench: Bench, fleet: VirtualFleet, arm: Arm, rng: np.random.Gen
     """A decider for one run."""
     if isinstance(arm, Balance):
         return BalanceDecider(fleet, arm, bench.sight, bench.forest)
-    if isinstance(arm, Planned):
-        return _planned(bench, fleet, arm, rng)
     questions = bench.questions
+    if isinstance(arm, Planned | Scored):
+        policy = _planned(arm) if isinstance(arm, Planned) else _scored(arm)
+        router = build_router(fleet, policy, quality=bench.quality, training=questions.training, rng=rng)
+        return RouterDecider(router, client_judges=False, client_attempts=1)
     forecast = Forecast(FleetTable.of(fleet.topology), ExpectedLengths(questions.training, questions.models))
-    policy = ModelThenInstance(_chooser(bench.sight, arm), arm.dispatch, rng)
-    return PolicyDecider(fleet.topology, policy, forecast)
+    chosen = ModelThenInstance(_chooser(bench.sight, arm), arm.dispatch, rng)
+    return PolicyDecider(fleet.topology, chosen, forecast)
 
 
 def _chooser(sight: Sight, arm: Rival) -> Chooser:
@@ -118,13 +136,18 @@ def _chooser(sight: Sight, arm: Rival) -> Chooser:
     return always(int(arm.value) if arm.choice is Choice.ALWAYS else None)
 
 
-def _planned(bench: Bench, fleet: VirtualFleet, arm: Planned, rng: np.random.Generator) -> RouterDecider:
-    policy = replace(
+def _planned(arm: Planned) -> PlanPolicy:
+    return replace(
         POLICY,
         objective=Objective(
             worth_seconds=arm.worth_seconds, congestion_weight=1.0, seconds_per_usd=arm.seconds_per_usd
         ),
         verification=Verification.ALWAYS if arm.is_verified else Verification.OFF,
     )
-    router = build_router(fleet, policy, quality=bench.quality, training=bench.questions.training, rng=rng)
-    return RouterDecider(router, client_judges=False, client_attempts=1)
+
+
+def _scored(arm: Scored) -> PlanPolicy:
+    weights = RouterWeights.of(
+        quality=arm.weights.quality, latency=arm.weights.latency, cost=arm.weights.cost
+    )
+    return replace(POLICY, policy=RouterPolicy.ROUTE_BALANCE, weights=weights, quality_norm=arm.norm)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from loadgen.reproduce.route_balance.arms import Arm, Bench, Choice, Planned, Rival
+from loadgen.reproduce.route_balance.arms import Arm, Bench, Choice, Planned, Rival, Scored
 from loadgen.reproduce.route_balance.cells import Cell, Load, Pattern, Setting, Task, run_cells
 from loadgen.reproduce.route_balance.families import (
     ALWAYS_LARGEST,
@@ -54,7 +54,7 @@ ISOLATION_LOADS: Final = (CALM, Load(rate=18.0), Load(rate=24.0), BUSY, SQUARE)
 REFERENCE_SECONDS: Final = 10.0
 """Latency of the hypervolume's reference point; its price is that of asking the largest model alone, its quality 0."""
 
-_REQUESTS: Final = 1500
+_REQUESTS: Final = 1200
 _QUICK_REQUESTS: Final = 200
 _PROFILED: Final = 600
 _QUICK_PROFILED: Final = 150
@@ -154,8 +154,8 @@ def run_settings(context: StudyContext, bench: Bench, settings: Sequence[Setting
     """Run settings, each once, in the context's pool."""
     once = list(dict.fromkeys(settings))
     # The production router takes several times as long per request: its settings go first, a few at a time.
-    planned = [setting for setting in once if isinstance(setting.arm, Planned)]
-    others = [setting for setting in once if not isinstance(setting.arm, Planned)]
+    planned = [setting for setting in once if isinstance(setting.arm, Planned | Scored)]
+    others = [setting for setting in once if not isinstance(setting.arm, Planned | Scored)]
     chunks = [*_chunks(planned, _PLANNED_PER_TASK), *_chunks(others, _OTHERS_PER_TASK)]
     results = context.run_all(run_cells, [Task(bench=bench, cells=tuple(chunk)) for chunk in chunks])
     return {

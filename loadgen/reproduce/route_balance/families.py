@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from loadgen.reproduce.route_balance.arms import Arm, Choice, Planned, Rival
+from extproc.decide.route_balance import QualityNorm
+from loadgen.reproduce.route_balance.arms import Arm, Choice, Planned, Rival, Scored
 from loadgen.reproduce.route_balance.balance import Balance, Weights
 from loadgen.reproduce.route_balance.rivals import Dispatch
 
@@ -52,6 +53,7 @@ SECONDS_PER_USD: Final = (0.0, 3e4, 1.2e5)
 ROUTE_BALANCE: Final = "RouteBalance"
 MIN_MAX: Final = "RouteBalance min-max"
 OUR_CHANCES: Final = "RouteBalance our chances"
+ROUTER_SCORE: Final = "router route_balance"
 BEST_ROUTE_SQ: Final = "BEST-Route SQ"
 BEST_ROUTE_RR: Final = "BEST-Route RR"
 AVENGERS_SQ: Final = "Avengers-Pro SQ"
@@ -82,6 +84,7 @@ def families(*, is_quick: bool) -> Mapping[str, tuple[Arm, ...]]:
         ROUTE_BALANCE: tuple(Balance(weights=weights) for weights in tuples),
         MIN_MAX: tuple(Balance(weights=weights, is_min_max=True) for weights in tuples),
         OUR_CHANCES: tuple(Balance(weights=weights, uses_fitted_quality=True) for weights in tuples),
+        ROUTER_SCORE: tuple(Scored(weights=weights, norm=QualityNorm.RAW) for weights in tuples),
         BEST_ROUTE_SQ: _best_route(Dispatch.SHORTEST_QUEUE, step),
         BEST_ROUTE_RR: _best_route(Dispatch.ROUND_ROBIN, step),
         AVENGERS_SQ: _avengers(Dispatch.SHORTEST_QUEUE, step),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadgen.reproduce.findings import Table
-from loadgen.reproduce.route_balance.arms import Arm, Choice, Planned, Rival
+from loadgen.reproduce.route_balance.arms import Arm, Choice, Planned, Rival, Scored
 from loadgen.reproduce.route_balance.balance import Balance
 from loadgen.reproduce.route_balance.cells import Load, Pattern
 from loadgen.reproduce.route_balance.experiment import (
@@ -32,6 +32,7 @@ from loadgen.reproduce.route_balance.families import (
     NOT_LONGEST_FIRST,
     ONE_ATTEMPT,
     ROUTE_BALANCE,
+    ROUTER_SCORE,
     STATIC,
     UNBATCHED,
     VERIFIED,
@@ -91,7 +92,7 @@ def dominance(swept: Swept, load: Load) -> Table:
 
 def points(swept: Swept, load: Load) -> Table:
     """Every point of the main families."""
-    labels = (VERIFIED, ONE_ATTEMPT, ROUTE_BALANCE, MIN_MAX, BEST_ROUTE_SQ, AVENGERS_SQ)
+    labels = (VERIFIED, ONE_ATTEMPT, ROUTE_BALANCE, MIN_MAX, ROUTER_SCORE, BEST_ROUTE_SQ, AVENGERS_SQ)
     found = swept.found
     return Table(
         title=f"Every point ({swept.name}, {load.rate:.0f} requests/s)",
@@ -192,7 +193,7 @@ def unseen(judged: Sequence[Unseen]) -> Table:
 
 def describe(arm: Arm) -> str:
     """The setting of an arm in a few characters."""
-    if isinstance(arm, Balance):
+    if isinstance(arm, Balance | Scored):
         weights = arm.weights
         return f"wq {weights.quality:.2f}, wc {weights.cost:.2f}, wl {weights.latency:.2f}"
     if isinstance(arm, Planned):
