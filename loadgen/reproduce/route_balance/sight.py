@@ -140,7 +140,8 @@ class _Clusters:
 
     def __init__(self, rows: Floats, seed: int) -> None:
         self._rows = rows
-        count = max(1, min(MOST_CLUSTERS, len(rows) // QUESTIONS_PER_CLUSTER))
+        distinct = len(np.unique(rows.round(6), axis=0))
+        count = max(1, min(MOST_CLUSTERS, len(rows) // QUESTIONS_PER_CLUSTER, distinct))
         self._fit = KMeans(count, n_init=4, random_state=seed).fit(rows)
 
     def means(self, values: Floats, asked: Floats) -> Floats:
