@@ -24,7 +24,6 @@ from extproc.assembly import assemble
 from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext
 from extproc.decide.plan import Plan
-from extproc.estimate.quality.model import QualityModel
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
 from extproc.gateway.endpoints import write_endpoints
@@ -36,8 +35,6 @@ from extproc.server.from_settings import (
     changes_needing_restart,
     declared_quality,
     largest_verified_bytes,
-    model_directory,
-    outcome_log,
     output_provision,
     plan_policy,
     scrape_timing,
@@ -45,9 +42,8 @@ from extproc.server.from_settings import (
 )
 from extproc.server.health import HealthService
 from extproc.server.judge import HttpJudge
-from extproc.server.model_watch import ModelWatch
 from extproc.server.otlp_receiver import otlp_handler
-from extproc.server.outcome_log import OutcomeLog
+from extproc.server.quality_upkeep import QualityUpkeep, quality_model_reading
 from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
 from extproc.server.state_file import StateFile
@@ -55,7 +51,7 @@ from extproc.server.verification import AnswerVerifier
 from extproc.settings import Settings
 from extproc.settings.address import SELF
 from extproc.telemetry.listeners import Listeners
-from extproc.telemetry.metrics import InstanceReading, Metrics, QualityModelReading
+from extproc.telemetry.metrics import InstanceReading, Metrics
 from extproc.telemetry.otlp import BatchEnvelope
 from extproc.telemetry.records import AttemptRecord
 from extproc.telemetry.span_export import SpanExporter
@@ -94,11 +90,14 @@ class Application:
         core = assemble(settings, np.random.default_rng())
         self.router, self._estimators = core.router, core.estimators
         self._state = StateFile(Path(settings.service.state_file), core.learned)
-        self._outcomes = OutcomeLog(*outcome_log(settings))
-        self._keep_lessons()
         self._judge: HttpJudge | None = None
         self._verifier = AnswerVerifier(verify_policy(settings), SchemaCache())
-        self._metrics = Metrics(self._read_instances, self._read_dropped_spans, self._read_quality_model)
+        self._metrics = Metrics(
+            self._read_instances,
+            self._read_dropped_spans,
+            lambda: quality_model_reading(self._estimators.quality.model),
+        )
+        self._upkeep = QualityUpkeep(self.router, self._estimators.quality, settings, self._metrics)
         self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
         envelope = BatchEnvelope(
             {"service.name": SERVICE_NAME}, scope_name="ttca-router", scope_version="0.1.0"
@@ -124,11 +123,6 @@ class Application:
             apply=self._apply,
             on_reload=self._reloaded,
         )
-        self._models = ModelWatch(
-            model_directory(settings),
-            take_over=self._take_over_model,
-            on_look=lambda accepted: self._metrics.quality_model_changed(accepted=accepted),
-        )
         self._access_log = AccessLogService(on_outcome=self._finished, on_try=self._tried)
         self._health = HealthService()
 
@@ -139,7 +133,7 @@ class Application:
             OSError: A listener's address is taken, or the endpoint files cannot be written.
         """
         # What was learned corrects one fit, so the fit comes first.
-        self._models.load()
+        self._upkeep.load()
         self._state.restore()
         write_endpoints(self._endpoints_directory, self._settings.fleet())
         server = self._grpc_server()
@@ -150,9 +144,8 @@ class Application:
             self._exporter.start()
         background = [
             asyncio.create_task(self._watch.run(), name="fleet-watch"),
-            asyncio.create_task(self._models.run(), name="model-watch"),
             asyncio.create_task(self._state.keep_saving(), name="state-file"),
-            asyncio.create_task(self._outcomes.keep_writing(), name="outcome-log"),
+            *(asyncio.create_task(task, name=name) for name, task in self._upkeep.tasks().items()),
             asyncio.create_task(self._sweep(), name="expiry"),
         ]
         # What is built at start lives as long as the process: a collection need not look at it again, nor come as often
@@ -297,30 +290,11 @@ class Application:
         write_endpoints(self._endpoints_directory, fresh.fleet())
         self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
         self._estimators.quality.declare(declared_quality(fresh.fleet()))
-        self._models.follow(model_directory(fresh))
-        self._outcomes.follow(*outcome_log(fresh))
-        self._keep_lessons()
+        self._upkeep.follow(fresh)
         self._scraper.timing = scrape_timing(fresh)
         self._scraper.follow(self.router.book.table.addresses)
         self._verifier.policy = verify_policy(fresh)
         self._settings = fresh
-
-    def _keep_lessons(self) -> None:
-        self.router.lessons.tell = self._outcomes.add if self._outcomes.is_open else None
-
-    def _take_over_model(self, model: QualityModel) -> None:
-        """Use another fitted quality model from the next decision on; the same one again changes nothing."""
-        quality = self._estimators.quality
-        if model.fit_id == quality.model.fit_id:
-            return
-        quality.replace(model)
-        served = dict.fromkeys(cluster.model for cluster in self.router.book.table.clusters)
-        logger.info(
-            "quality model %s in use: fitted for %s; by their priors: %s",
-            model.fit_id or "none",
-            ", ".join(name for name in served if model.knows(name)) or "none of the fleet's models",
-            ", ".join(name for name in served if not model.knows(name)) or "none",
-        )
 
     def _scrape_failed(self, address: str, _why: str) -> None:
         self._metrics.scrape_failed(address)
@@ -339,12 +313,6 @@ class Application:
                 requests_in_flight=own[address],
                 scrape_age_seconds=ages[address] if math.isfinite(ages[address]) else None,
             )
-
-    def _read_quality_model(self) -> QualityModelReading:
-        model = self._estimators.quality.model
-        return QualityModelReading(
-            fit_id=model.fit_id, models=len(model.names), reads_words=model.text is not None
-        )
 
     def _read_dropped_spans(self) -> int:
         return self._exporter.dropped_spans if self._exporter else 0

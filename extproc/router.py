@@ -40,6 +40,10 @@ def no_stages(_name: str) -> None:
     """Ignore the ends of stages: for callers that do not time them."""
 
 
+def unheard(_error: Exception) -> None:
+    """Tell nobody of a mistake."""
+
+
 class Router:
     """Routes requests and keeps the books about them.
 
@@ -56,6 +60,7 @@ class Router:
         book: The load of every instance.
         sessions: See above.
         lessons: Judged answers, for whoever wants to be told.
+        on_learning_failure: Told of mistakes of ours in learning from a verdict; the request goes on.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Router:
         self.book = LoadBook(fleet)
         self.sessions = sessions
         self.lessons = LessonBook()
+        self.on_learning_failure: Callable[[Exception], None] = unheard
         self._policy = policy
         self._output_provision = output_provision
         self._prompts = prompts
@@ -228,9 +234,7 @@ class Router:
         goes_on: bool,
     ) -> None:
         """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one."""
-        if chance is not None:
-            self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
-        self.lessons.judge(decision_id, model, is_correct=is_correct)
+        self._learn(decision_id, model, chance, is_correct=is_correct)
         if goes_on:
             self.book.advance(decision_id, address)
 
@@ -243,10 +247,17 @@ class Router:
         )
         if judged is None:
             return False
-        if judged.chance is not None:
-            self._estimators.quality.learn_against(judged.model, expected=judged.chance, correct=is_correct)
-        self.lessons.judge(judged.decision_id, judged.model, is_correct=is_correct)
+        self._learn(judged.decision_id, judged.model, judged.chance, is_correct=is_correct)
         return True
+
+    def _learn(self, decision_id: str, model: str, chance: float | None, *, is_correct: bool) -> None:
+        """Learn from a verdict. Whatever goes wrong with that, the request that brought it goes on."""
+        try:
+            if chance is not None:
+                self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
+            self.lessons.judge(decision_id, model, is_correct=is_correct)
+        except Exception as error:  # noqa: BLE001 - a mistake in learning must not cost an answer
+            self.on_learning_failure(error)
 
     # -- afterwards ----------------------------------------------------------------------------------------------
 

@@ -224,6 +224,13 @@ class _Instruments:
             ("result",),
         )
     )
+    learning_failures: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_learning_failures_total",
+            "Verdicts that taught nothing for a mistake of ours; the requests went on.",
+        )
+    )
     bad_log_entries: Counter = field(
         default_factory=partial(
             Counter, "ttca_access_log_entries_bad_total", "Access-log entries that could not be understood."
@@ -309,6 +316,10 @@ class Metrics:
     def quality_model_changed(self, *, accepted: bool) -> None:
         """Count a change of the fitted quality model."""
         self._instruments.quality_model_changes.add("ok" if accepted else "refused")
+
+    def learning_failed(self) -> None:
+        """Count a verdict that could not be learned from."""
+        self._instruments.learning_failures.add()
 
     def access_log_entry_bad(self) -> None:
         """Count an access-log entry that could not be understood."""

@@ -399,3 +399,46 @@ def test_a_witness_takes_note_of_what_was_looked_at(
     assert by_work.work_seconds is not None
     assert len(by_work.work_seconds) == len(weighed.snapshot.table)
     assert by_work.case is None
+
+
+class _BrokenEstimator(QualityEstimator):
+    def learn_against(self, model: str, *, expected: float, correct: bool) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_mistake_in_learning_never_costs_a_request(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Verdicts, feedback and the next request of a session go on, and the mistake is told each time."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router._estimators = replace(router._estimators, quality=_BrokenEstimator())
+    told: list[str] = []
+    router.on_learning_failure = lambda error: told.append(type(error).__name__)
+    facts = make_facts(session="s")
+    router.route(facts, now=0.0, decision_id="d1")
+    plan = router.route(facts, now=1.0, decision_id="d2")
+    router.record_verdict(
+        "d2",
+        model="a",
+        address=plan.attempts[0].address,
+        chance=0.5,
+        is_correct=False,
+        goes_on=True,
+    )
+
+    assert router.feedback("s", attempt=2, is_correct=True, now=2.0)
+    assert plan.attempts
+    assert ["ZeroDivisionError"] * 3 == told
+
+
+def test_replayed_feedback_teaches_no_more_than_it_did(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Thousands of verdicts on one answer, alike or in turn, move the model by two steps at most."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router.route(make_facts(session="s"), now=0.0, decision_id="d")
+    for turn in range(3_000):
+        router.feedback("s", attempt=1, is_correct=turn % 2 == 0, now=1.0)
+        router.feedback("s", attempt=1, is_correct=False, now=1.0)
+
+    assert router._estimators.quality.samples("a") <= 2

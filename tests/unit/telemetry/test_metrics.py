@@ -215,8 +215,10 @@ def test_the_quality_model_in_use_is_named(metrics: Metrics) -> None:
     fitted = Metrics(list, lambda: 0, lambda: reading)
     fitted.quality_model_changed(accepted=True)
     fitted.quality_model_changed(accepted=False)
+    fitted.learning_failed()
     assert {
         'ttca_quality_model_info{fit="3fa8",words="true"}': 4,
         'ttca_quality_model_changes_total{result="ok"}': 1,
         'ttca_quality_model_changes_total{result="refused"}': 1,
+        "ttca_learning_failures_total": 1,
     }.items() <= samples(fitted).items()
