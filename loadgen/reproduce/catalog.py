@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loadgen.reproduce import agreement, beyond, dual_pool, route_balance
+from loadgen.reproduce import agreement, beyond, dual_pool, laar, route_balance
 from loadgen.reproduce.study import Study
 
 STUDIES: tuple[Study, ...] = (
     beyond.STUDY,
     dual_pool.STUDY,
+    laar.STUDY,
     route_balance.STUDY,
     agreement.STUDY,
 )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from loadgen.virtual.summary import Figure, Floats, Summary
+
+Measure = Literal["mean_seconds_all", "ttca_mean_seconds"]
+"""Mean time over all requests, or mean TTCA over solved ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,24 +41,40 @@ def compare(arm: Sequence[Summary], baseline: Summary) -> Comparison | None:
     target = baseline.figures["success"].value
     if not reached or not min(reached) <= target <= max(reached):
         return None
-    success = np.array([point.success for point in arm])
     return Comparison(
         knob=baseline.knob,
         success=target,
-        all_ratio=_ratio(arm, baseline, "mean_seconds_all", success, baseline.seconds_all),
-        solved_ratio=_ratio(arm, baseline, "ttca_mean_seconds", success, baseline.seconds_solved),
+        all_ratio=_ratio(arm, baseline, "mean_seconds_all"),
+        solved_ratio=_ratio(arm, baseline, "ttca_mean_seconds"),
     )
 
 
-def _ratio(
-    arm: Sequence[Summary], baseline: Summary, name: str, success: Floats, base_seconds: Floats
-) -> Figure:
+def _ratio(arm: Sequence[Summary], baseline: Summary, name: Measure) -> Figure:
+    value, ratios = ratios_at_success(arm, baseline, name)
+    known = ratios[np.isfinite(ratios)]
+    low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
+    return Figure(value, float(low), float(high))
+
+
+def ratios_at_success(arm: Sequence[Summary], baseline: Summary, name: Measure) -> tuple[float, Floats]:
+    """An arm's time over the baseline's at the baseline's success, and the same in every resample of the questions.
+
+    Args:
+        arm: Points of its frontier, in any order, at least one.
+        baseline: The point to compare with, of the same questions, resampled alike.
+        name: Which time.
+
+    Returns:
+        The ratio and its resamples; NaN where the arm does not reach the success.
+    """
+    success = np.array([point.success for point in arm])
     attribute = "seconds_all" if name == "mean_seconds_all" else "seconds_solved"
     seconds = np.array([getattr(point, attribute) for point in arm])
+    of_baseline = getattr(baseline, attribute)
     ratios = np.array(
         [
             at_success(success[:, index], seconds[:, index], float(baseline.success[index]))
-            / base_seconds[index]
+            / of_baseline[index]
             for index in range(len(baseline.success))
         ]
     )
@@ -63,9 +83,7 @@ def _ratio(
         np.array([point.figures[name].value for point in arm]),
         baseline.figures["success"].value,
     )
-    known = ratios[np.isfinite(ratios)]
-    low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
-    return Figure(value / baseline.figures[name].value, float(low), float(high))
+    return value / baseline.figures[name].value, ratios
 
 
 def at_success(success: Floats, seconds: Floats, target: float) -> float:

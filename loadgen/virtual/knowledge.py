@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 NODES: Floats = np.linspace(-3.5, 3.5, 21)
 """Values of the latent difficulty over which the normal distribution is summed."""
 
+LEAST_KANA = 0.25
+"""Share of kana among kana and Chinese characters from which on a text is Japanese."""
+
 STEPS = 250
 STEP_SIZE = 0.05
 RIDGE = 3e-3
@@ -159,10 +162,7 @@ def features(question: Question, level: Level) -> Floats:
         return np.array([size, size * size / 5.0])
     text = question.text
     if level is Level.LANGUAGE:
-        scripts = dict(profile_text([text]).bytes_by_category)
-        is_japanese = Category.KANA in scripts
-        is_chinese = Category.HAN in scripts and not is_japanese
-        return np.array([size, size * size / 5.0, float(is_japanese), float(is_chinese)])
+        return np.array([size, size * size / 5.0, *_language(text)])
     characters = max(1, len(text))
     return np.array(
         [
@@ -175,6 +175,14 @@ def features(question: Question, level: Level) -> Floats:
             math.log1p(len(text.split())),
         ]
     )
+
+
+def _language(text: str) -> tuple[float, float]:
+    """1 for Japanese, 1 for Chinese; both 0 for anything else. Chinese has a few marks from the page of kana."""
+    scripts = dict(profile_text([text]).bytes_by_category)
+    kana, han = scripts.get(Category.KANA, 0), scripts.get(Category.HAN, 0)
+    is_japanese = kana > LEAST_KANA * (kana + han)
+    return float(is_japanese), float(han > 0 and not is_japanese)
 
 
 @dataclass(frozen=True, slots=True)

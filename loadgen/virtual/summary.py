@@ -138,7 +138,8 @@ class _Columns:
     def figures(self, weights: Floats) -> dict[str, Floats]:
         """Every figure under each row of weights; NaN where nothing was solved."""
         total = weights.sum(axis=1)
-        solved = weights @ self.solved
+        found = weights @ self.solved
+        solved = np.where(found > 0, found, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             p50, p95 = self._quantiles(weights, (0.5, 0.95))
             return {
@@ -146,7 +147,7 @@ class _Columns:
                 "ttca_p50_seconds": p50,
                 "ttca_p95_seconds": p95,
                 "mean_seconds_all": weights @ self.seconds / total,
-                "success": solved / total,
+                "success": found / total,
                 "first_success": weights @ self.first / total,
                 "attempts": weights @ self.attempts / total,
                 "tokens_per_correct": weights @ self.tokens / solved,

@@ -38,7 +38,7 @@ def test_a_failure_lowers_the_chances_of_the_others() -> None:
     [
         ("What is the value of the key?", [0.0, 0.0]),
         ("このキーの値は何ですか。", [1.0, 0.0]),
-        ("这个键的值是什么?", [0.0, 1.0]),
+        ("请告诉我这个键的值。不要说别的。", [0.0, 1.0]),
     ],
 )
 def test_language_is_told_by_the_script(text: str, language: list[float]) -> None:
