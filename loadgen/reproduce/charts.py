@@ -134,7 +134,14 @@ def _scale(axis: Any, set_scale: Any, *, is_log: bool) -> None:  # noqa: ANN401
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(nbins=6))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+
+
+def _tick(value: float) -> str:
+    size = abs(value)
+    if size >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}K" if size >= 1e4 else f"{value:,.5g}"
 
 
 def _label_ends(axes: Any, series: Sequence[Series], pen: _Pen) -> None:  # noqa: ANN401

@@ -20,6 +20,9 @@ _CLASSES: Mapping[Verdict, str] = {
     Verdict.NOT_REPRODUCED: "v-missing",
 }
 
+_SHORT_REASON = 110
+"""Longer reasons are folded."""
+
 
 def as_page(found: Reproduction) -> str:
     """The whole page; without matplotlib it says so where pictures would be."""
@@ -103,14 +106,20 @@ def _summary(found: Reproduction) -> Iterator[str]:
 
 
 def _claim(report: StudyReport, finding: Finding) -> str:
-    reason = f'<div class="reason">{escape(finding.reason)}</div>' if finding.reason else ""
+    published, ours = escape(finding.published), escape(value_text(finding))
     return (
         f'<tr><td><a href="#{escape(report.key)}">{escape(report.key)}</a></td>'
-        f"<td>{escape(finding.claim)}{reason}</td>"
-        f'<td class="value" data-name="published">{escape(finding.published)}</td>'
-        f'<td class="value" data-name="ours">{escape(value_text(finding))}</td>'
+        f"<td>{escape(finding.claim)}{_reason(finding.reason)}</td>"
+        f'<td class="value" data-name="published">{published}</td>'
+        f'<td class="value" data-name="ours">{ours}</td>'
         f'<td><span class="verdict {_CLASSES[finding.verdict]}">{escape(finding.verdict)}</span></td></tr>'
     )
+
+
+def _reason(reason: str) -> str:
+    if len(reason) <= _SHORT_REASON:
+        return f'<div class="reason">{escape(reason)}</div>' if reason else ""
+    return f'<details class="reason"><summary>why</summary>{escape(reason)}</details>'
 
 
 def _study(found: Reproduction, report: StudyReport, colours: Mapping[str, int]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from loadgen.reproduce.document import as_document, value_text
@@ -131,6 +132,14 @@ def test_page_escapes_and_lists_failures_and_what_is_missing() -> None:
     assert "Claim &lt;lost&gt;" in page
     assert "ValueError: &lt;x&gt;" in page
     assert re.search(r"<h3>Not reproduced</h3><ul>\s*<li>Study of laar: Claim", page)
+
+
+def test_long_reasons_are_folded() -> None:
+    """A long reason is there, but opens only when asked for; a short one is plain to see."""
+    long = replace(finding("a"), reason="Because. " * 30)
+    page = as_page(found(report(findings=(long, finding("b")))))
+    assert '<details class="reason"><summary>why</summary>Because.' in page
+    assert '<div class="reason">Why.</div>' in page
 
 
 def test_pictures_take_their_colours_from_the_page() -> None:
