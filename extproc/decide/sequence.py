@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 MOST_CANDIDATES = 8
 """Models that are weighed together; beyond, those with the best chance per second."""
@@ -64,19 +65,18 @@ def best_sequence(
     """
     considered = _considered(table, weights, price_seconds)
     chances, prices = table[considered], price_seconds[considered]
+    horizon = min(max_attempts, len(considered))
     failing = _chance_that_all_fail(chances, weights)
-    value = _value(failing, prices, worth_seconds, horizon=max_attempts)
+    gains = _gains(failing, prices, worth_seconds, horizon=horizon)
+    failing_of, best_after = failing.tolist(), gains.argmax(axis=1).tolist()
     steps: list[Step] = []
-    failed = 0
-    for made in range(min(max_attempts, len(considered))):
-        best, gain = _best_next(failed, failing, prices, worth_seconds, value[made + 1])
-        reached = failing[failed]
-        after = failing[failed | 1 << best]
+    failed, is_worth_it = 0, True
+    for number in range(horizon):
+        best = best_after[failed]
+        is_worth_it = number == 0 or (is_worth_it and float(gains[failed, best]) > 0.0)
+        reached, after = failing_of[failed], failing_of[failed | 1 << best]
         chance = 1.0 - after / reached if reached > 0.0 else 0.0
-        is_worth_it = gain > 0.0 and all(step.is_worth_it for step in steps)
-        steps.append(
-            Step(candidate=int(considered[best]), chance=float(chance), is_worth_it=is_worth_it or not steps)
-        )
+        steps.append(Step(candidate=int(considered[best]), chance=chance, is_worth_it=is_worth_it))
         failed |= 1 << best
     return tuple(steps)
 
@@ -106,43 +106,59 @@ def _considered(table: Floats, weights: Floats, price_seconds: Floats) -> npt.ND
 
 def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:
     """F(S) for every subset S of the candidates, as a bit mask; shape (2 ** candidates,)."""
-    surviving = weights[np.newaxis, :]
-    for chances in table:
-        surviving = np.concatenate((surviving, surviving * (1.0 - chances)))
+    surviving = np.empty((1 << len(table), len(weights)))
+    surviving[0] = weights
+    for candidate, failing in enumerate(1.0 - table):
+        half = 1 << candidate
+        np.multiply(surviving[:half], failing, out=surviving[half : 2 * half])
     result: Floats = surviving.sum(axis=1)
     return result
 
 
-def _value(failing: Floats, prices: Floats, worth_seconds: float, *, horizon: int) -> list[Floats]:
-    """J(S) by number of attempts made before, so that no more than `horizon` are; the last entry is zero."""
-    count = len(prices)
-    masks = np.arange(len(failing))
-    values = [np.zeros(len(failing))]
-    for _ in range(min(horizon, count)):
-        following = values[0]
-        best = np.zeros(len(failing))
-        for candidate in range(count):
-            after = masks | (1 << candidate)
-            gain = worth_seconds * (failing - failing[after]) - prices[candidate] * failing + following[after]
-            best = np.where(after != masks, np.maximum(best, gain), best)
-        values.insert(0, best)
-    return values
+def _gains(failing: Floats, prices: Floats, worth_seconds: float, *, horizon: int) -> Floats:
+    """What each next candidate adds after each set of failures, with the best that may follow.
+
+    As many attempts were made as have failed, so J(S) is 0 for sets of `horizon` candidates or more.
+
+    Returns:
+        Shape (2 ** candidates, candidates); minus infinity for candidates that are in the set.
+    """
+    subsets = _SUBSETS[len(prices)]
+    reached = failing[:, np.newaxis]
+    gains: Floats = worth_seconds * (reached - failing[subsets.after]) - prices * reached
+    gains += subsets.bar
+    value = np.zeros(len(failing))
+    for sets, after in subsets.by_size[:horizon][::-1]:
+        found = gains[sets] + value[after]
+        gains[sets] = found
+        value[sets] = np.maximum(found.max(axis=1), 0.0)
+    return gains
 
 
-def _best_next(
-    failed: int, failing: Floats, prices: Floats, worth_seconds: float, following: Floats
-) -> tuple[int, float]:
-    """The best next candidate after a set of failures, and what it adds together with what follows."""
-    best, best_gain = -1, -np.inf
-    for candidate in range(len(prices)):
-        after = failed | 1 << candidate
-        if after == failed:
-            continue
-        gain = float(
-            worth_seconds * (failing[failed] - failing[after])
-            - prices[candidate] * failing[failed]
-            + following[after]
-        )
-        if gain > best_gain:
-            best, best_gain = candidate, gain
-    return best, best_gain
+@dataclass(frozen=True, slots=True)
+class _Subsets:
+    """All sets of so many candidates as bit masks, and how they hang together.
+
+    Attributes:
+        after: The set with one candidate more, shape (sets, candidates).
+        bar: Minus infinity where the candidate is in the set already, else 0, shape (sets, candidates).
+        by_size: The sets of each size from 0 on, and `after` of these.
+    """
+
+    after: Ints
+    bar: Floats
+    by_size: tuple[tuple[Ints, Ints], ...]
+
+    @classmethod
+    def of(cls, count: int) -> _Subsets:
+        masks = np.arange(1 << count)
+        bits = 1 << np.arange(count)
+        after = masks[:, np.newaxis] | bits
+        is_member = after == masks[:, np.newaxis]
+        sizes = is_member.sum(axis=1)
+        by_size = tuple((sets, after[sets]) for sets in (np.flatnonzero(sizes == n) for n in range(count)))
+        return cls(after, np.where(is_member, -np.inf, 0.0), by_size)
+
+
+_SUBSETS = tuple(_Subsets.of(count) for count in range(MOST_CANDIDATES + 1))
+"""By number of candidates."""

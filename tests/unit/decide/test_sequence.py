@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.decide.sequence import MOST_CANDIDATES, Floats, best_sequence, value_of_going_on
+from extproc.decide.sequence import MOST_CANDIDATES, Floats, Step, best_sequence, value_of_going_on
 
 ONE_NODE = np.ones(1)
 
@@ -126,3 +127,59 @@ def test_it_is_the_best_of_all_sequences(
 
     assert len({step.candidate for step in steps}) == len(steps) == min(max_attempts, len(chances))
     assert utility(chosen, matrix, weights, cost, worth) >= best - 1e-6
+
+
+def weighed_one_by_one(
+    chances: Floats, weights: Floats, prices: Floats, worth: float, limit: int
+) -> list[Step]:
+    """The recursion as the module's text states it, set by set and candidate by candidate."""
+    count = len(prices)
+
+    def failing(failed: frozenset[int]) -> float:
+        surviving = weights.copy()
+        for candidate in sorted(failed):
+            surviving = surviving * (1.0 - chances[candidate])
+        return float(surviving.sum())
+
+    def gain(failed: frozenset[int], candidate: int) -> float:
+        after = failed | {candidate}
+        reached = failing(failed)
+        own = worth * (reached - failing(after)) - float(prices[candidate]) * reached
+        return own + value(after)
+
+    @functools.cache
+    def value(failed: frozenset[int]) -> float:
+        if len(failed) == min(limit, count):
+            return 0.0
+        return max(0.0, *(gain(failed, candidate) for candidate in set(range(count)) - failed))
+
+    steps: list[Step] = []
+    failed: frozenset[int] = frozenset()
+    while len(failed) < min(limit, count):
+        left = [candidate for candidate in range(count) if candidate not in failed]
+        best = max(left, key=lambda candidate: gain(failed, candidate))
+        is_worth_it = not steps or (steps[-1].is_worth_it and gain(failed, best) > 0.0)
+        chance = 1.0 - failing(failed | {best}) / failing(failed)
+        steps.append(Step(candidate=best, chance=chance, is_worth_it=is_worth_it))
+        failed |= {best}
+    return steps
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 6),
+    limit=st.integers(1, 7),
+    worth=st.floats(0.5, 100.0),
+)
+def test_all_sets_at_once_give_what_one_by_one_gives(seed: int, count: int, limit: int, worth: float) -> None:
+    """The same candidates in the same order with the same chances and marks as from the plain recursion."""
+    rng = np.random.default_rng(seed)
+    chances, prices = rng.uniform(0.01, 0.99, (count, 5)), rng.uniform(0.1, 30.0, count)
+    weights = rng.dirichlet(np.ones(5))
+
+    expected = weighed_one_by_one(chances, weights, prices, worth, limit)
+    steps = best_sequence(chances, weights, prices, worth_seconds=worth, max_attempts=limit)
+    assert [(step.candidate, step.is_worth_it) for step in expected] == [
+        (step.candidate, step.is_worth_it) for step in steps
+    ]
+    assert pytest.approx([step.chance for step in expected]) == [step.chance for step in steps]
