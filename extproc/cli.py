@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,6 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+COMMANDS = "ttca.commands"
+"""Entry-point group of commands that come from elsewhere: this package does not import its load generator."""
 
 FleetFile = Annotated[Path, typer.Argument(help="The fleet file.", metavar="FLEET.yaml")]
 EndpointsDirectory = Annotated[
@@ -202,8 +207,25 @@ def traces(
     console.print(render_payload(payload))
 
 
+def add_commands(target: typer.Typer, found: Iterable[EntryPoint]) -> None:
+    """Add commands that other packages declare, sorted by name; one that cannot be loaded is told and left out.
+
+    Args:
+        target: What they are added to.
+        found: Entry points of the group `COMMANDS`, each a function that Typer understands.
+    """
+    for entry in sorted(found, key=lambda one: one.name):
+        try:
+            function = entry.load()
+        except (ImportError, AttributeError) as error:
+            Console(stderr=True).print(f"ttca {entry.name} is not available: {error}", markup=False)
+        else:
+            target.command(entry.name)(function)
+
+
 def main() -> None:
     """Run the command line."""
+    add_commands(app, entry_points(group=COMMANDS))
     app()
 
 

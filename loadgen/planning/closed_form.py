@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from loadgen.planning.hardware import Hardware, PoolShape
 from loadgen.planning.slo import Slo
 from loadgen.planning.traffic import Floats, Sizes
@@ -78,3 +80,9 @@ def idle_ttft_seconds(shape: PoolShape, hardware: Hardware, prompt_tokens: Float
         + prompt_tokens / speed.prefill_tokens_per_second
     )
     return result
+
+
+def beyond_reach_share(shape: PoolShape, hardware: Hardware, sizes: Sizes, slo: Slo) -> float:
+    """Share of the requests, 0 to 1, whose first token an idle instance cannot give within the SLO."""
+    idle = idle_ttft_seconds(shape, hardware, sizes.prompt_tokens.astype(np.float64))
+    return float((idle > slo.ttft_seconds).mean())

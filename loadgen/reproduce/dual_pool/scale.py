@@ -13,6 +13,9 @@ from loadgen.reproduce.dual_pool.traces import TRACES
 SMALL_RATE = 100.0
 LARGE_RATE = 1000.0
 
+SLICES = {"a100": 4}
+"""Machines that need hundreds of instances are sized for a part of the load."""
+
 THRESHOLDS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768)
 """Of the sensitivity; the short pool's slots shrink as its context grows."""
 
@@ -97,7 +100,16 @@ def small_tasks(scale: Scale, data: Path | None, seed: int) -> Iterator[SizingTa
     for machine in reversed(scale.machines):
         for trace in TRACES:
             for arm in COMPARED:
-                slow = replace(first, machine=machine, trace=trace, arm=arm, effort=scale.slow_effort)
+                slices = SLICES.get(machine, 1)
+                slow = replace(
+                    first,
+                    machine=machine,
+                    trace=trace,
+                    arm=arm,
+                    effort=scale.slow_effort,
+                    rate=SMALL_RATE / slices,
+                    slices=slices,
+                )
                 yield from _seeds(slow, scale.other_seeds)
     for trace in TRACES:
         for arm in scale.arms:

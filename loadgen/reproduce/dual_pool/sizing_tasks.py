@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from loadgen.planning.closed_form import beyond_reach_share
 from loadgen.planning.hardware import Hardware
 from loadgen.planning.sizing import Effort
 from loadgen.planning.slo import Slo
@@ -64,6 +65,7 @@ class SizingResult:
         reason: Why there is no number.
         rejected_share: Share of the requests that no pool can hold.
         closed: The formula's answer, for two pools.
+        beyond_reach_share: Share of the requests whose first token no fleet of the machine gives in time.
     """
 
     instances: int | None
@@ -71,6 +73,7 @@ class SizingResult:
     reason: str
     rejected_share: float
     closed: ClosedForm | None
+    beyond_reach_share: float = 0.0
 
 
 def run_sizing(task: SizingTask) -> SizingResult:
@@ -98,6 +101,7 @@ def run_sizing(task: SizingTask) -> SizingResult:
         reason=need.reason,
         rejected_share=need.rejected_share,
         closed=closed_form(question, arm.shapes[0], HOMOGENEOUS, arm.thresholds[0]) if is_dual else None,
+        beyond_reach_share=beyond_reach_share(HOMOGENEOUS, question.hardware, question.sizes, SLO),
     )
 
 
