@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ eval-tokens: install ## Hold the token estimates against the published token cou
 
 calibrate-sim: install ## Hold the simulated vLLM against published measurements; writes docs/simulated-vllm.md
 	@$(BIN)/python -m loadgen.calibration
+
+explain-docs: install ## Explain ten requests to an example fleet; writes docs/explain.md
+	@$(BIN)/python -m extproc.explain.manual > docs/explain.md
 
 render: install ## Write envoy/envoy.yaml and envoy/compose/envoy.yaml from their fleet files
 	@$(BIN)/ttca render envoy/fleet.yaml --output envoy/envoy.yaml

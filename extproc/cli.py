@@ -100,6 +100,55 @@ def render(
 
 
 @app.command()
+def explain(  # noqa: PLR0917 - options are read off the signature
+    request: Annotated[
+        Path,
+        typer.Argument(
+            help="A request's body as JSON, or a mapping of path, headers, failed, load and body.",
+            metavar="REQUEST.json",
+        ),
+    ],
+    fleet: Annotated[Path, typer.Option(help="The fleet file.")] = Path("envoy/fleet.yaml"),
+    path: Annotated[str, typer.Option(help="Path of the API, when the file does not say.")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="A header of the client's, 'name: value'.")
+    ] = None,
+    failed: Annotated[
+        list[str] | None, typer.Option(help="A model that answered this very question wrongly before.")
+    ] = None,
+    load: Annotated[list[str] | None, typer.Option(help="Sequences on an instance, ip:port=N.")] = None,
+    url: Annotated[
+        str, typer.Option(help="Take the load from a running service, such as http://127.0.0.1:9090.")
+    ] = "",
+    state: Annotated[
+        Path | None, typer.Option(help="What was learned; service.state_file when it is there.")
+    ] = None,
+    model_directory: Annotated[
+        Path | None, typer.Option(help="Fitted quality model, instead of quality.model_directory.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say why a request would go where it would go, and what would change it; nothing is sent anywhere."""
+    from extproc.explain.command import ExplainOptions, print_explanation
+
+    options = ExplainOptions(
+        request=request,
+        path=path,
+        headers=tuple(header or ()),
+        failed=tuple(failed or ()),
+        load=tuple(load or ()),
+        url=url,
+        state=state,
+        model_directory=model_directory,
+        as_json=as_json,
+    )
+    try:
+        print_explanation(options, _settings_or_exit(fleet), Console())
+    except ValueError as error:
+        _fail(str(error))
+
+
+@app.command()
 def fit(
     sources: Annotated[
         list[str],

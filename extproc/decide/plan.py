@@ -126,9 +126,9 @@ class Plan:
 
     @property
     def expected_usd(self) -> float | None:
-        """Expected price in US dollars: each verified attempt is paid for when all before it failed; None when unknown.
+        """Expected price in US dollars, None when unknown: each verified attempt is paid for when all before it failed.
 
-        Attempts without a chance stand in for an instance that fails, and a failed instance has no price.
+        It is an upper bound where some attempts are made only if prices fall. Attempts without a chance stand in for an instance that fails, and a failed instance has no price.
         """
         priced = [attempt for attempt in self.attempts if attempt.chance is not None]
         if not self.is_verified:

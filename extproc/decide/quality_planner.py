@@ -150,9 +150,10 @@ class QualityPlanner:
 
 
 def _rows(pool: PoolChoice, snapshot: FleetSnapshot) -> Ints:
-    """The pool's candidates, and those of other pools whose model the pool lacks."""
+    """The pool's candidates, and those of other pools whose model the pool lacks, or has on suspect instances alone."""
     model_index = snapshot.table.model_index
-    missing = pool.others[~np.isin(model_index[pool.others], model_index[pool.rows])]
+    healthy = pool.rows[~snapshot.suspect[pool.rows]]
+    missing = pool.others[~np.isin(model_index[pool.others], model_index[healthy])]
     return np.concatenate((pool.rows, missing)) if len(missing) else pool.rows
 
 

@@ -29,7 +29,7 @@ from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
 from extproc.facts.wish import Wish
 from extproc.fleet.snapshot import FleetTable
-from extproc.fleet.topology import Cluster, Fleet
+from extproc.fleet.topology import Cluster, Fleet, Speed
 from extproc.fleet.vllm_metrics import InstanceMetrics
 from extproc.router import EXPIRY_GRACE_SECONDS, Router
 from extproc.sessions.book import SessionBook
@@ -48,8 +48,8 @@ PROVISION = OutputProvision(quantile=0.9)
 def make_router(make_fleet: Callable[..., Fleet]) -> Callable[..., Router]:
     """A router of two short and two long instances of model a, by any policy."""
 
-    def make(policy: PlanPolicy = POLICY) -> Router:
-        fleet = make_fleet()
+    def make(policy: PlanPolicy = POLICY, fleet: Fleet | None = None) -> Router:
+        fleet = fleet or make_fleet()
         return Router(
             fleet,
             policy,
@@ -442,3 +442,29 @@ def test_replayed_feedback_teaches_no_more_than_it_did(
         router.feedback("s", attempt=1, is_correct=False, now=1.0)
 
     assert router._estimators.quality.samples("a") <= 2
+
+
+def test_a_suspect_instance_is_not_first_while_another_pool_serves_its_model(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    """A model whose every instance of the chosen pool failed lately is tried in another pool; the pool's others stay."""
+    slow = Speed(
+        iteration_base_seconds=0.1, iteration_per_sequence_seconds=0.01, prefill_tokens_per_second=100.0
+    )
+    fleet = make_fleet(
+        make_cluster("a-short"),
+        make_cluster("b-short", model="b", speed=slow),
+        make_cluster("a-long", pool="long", max_model_len=65536),
+    )
+    router = make_router(replace(POLICY, policy=Policy.LOAD_AWARE), fleet)
+    instances = {c.name: [i.address for i in c.instances] for c in fleet.clusters}
+    before = router.route(make_facts(), now=0.0, decision_id="1")
+    for address in instances["a-short"]:
+        router.book.observe_failure(address, 0.0)
+    after = router.route(make_facts(), now=0.0, decision_id="2")
+
+    assert before.attempts[0].address in instances["a-short"]
+    assert after.attempts[0].address in instances["a-long"]
