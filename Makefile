@@ -68,9 +68,10 @@ reproduce-quick: install ## The same with few and short scenarios, wide interval
 	@$(BIN)/python -m loadgen reproduce --quick --out out/reproduce-quick
 
 eval: install ## Hold all estimates against published data: quality, lengths, latency, tokens; writes out/eval/ and docs (< 10 min)
-	@$(BIN)/ttca eval
-	@$(BIN)/python -m loadgen.latency_eval
-	@$(BIN)/python -m loadgen.token_eval
+	@status=0; \
+	$(BIN)/ttca eval || status=1; \
+	for part in length_eval latency_eval token_eval; do $(BIN)/python -m loadgen.$$part || status=1; done; \
+	exit $$status
 
 eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
 	@$(BIN)/python -m loadgen.latency_eval
