@@ -22,6 +22,11 @@ LEAST_DOCUMENTS: Final = 2
 TAIL: Final = 0.01
 """Share of prompts at either end of a number's range that are taken as at its end."""
 
+LEAST_RANK: Final = 128
+WORK: Final = 540_000
+"""Directions times prompts, beyond which there are fewer directions, down to `LEAST_RANK`: the time of a fit goes with the
+prompts times the square of the directions, and small tables are those that more directions help."""
+
 NUMBER_SCALE: Final = 1.0
 WORD_SCALE: Final = 4.0
 """Columns are scaled so that one ridge penalty fits numbers and words."""
@@ -83,7 +88,7 @@ def learn_design(prompts: Sequence[PromptFeatures], directions: int, seed: int) 
     )
     words = design.words(grams) @ sparse.diags((documents >= LEAST_DOCUMENTS).astype(np.float64))
     words.eliminate_zeros()
-    rank = min(directions, len(prompts) // 4) if words.nnz else 0
+    rank = min(directions, len(prompts) // 2, max(LEAST_RANK, WORK // len(prompts))) if words.nnz else 0
     if not rank:
         return design
     _, _, rows = randomized_svd(words, rank, random_state=seed)

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 import sklearn
 
-from extproc.fit.fitting import FitSettings, Fitted, fit_model, log_loss
+from extproc.fit.fitting import PENALTIES, FitSettings, Fitted, fit_model
 from extproc.fit.metrics import calibration, calibration_error, chances
+from extproc.fit.mixing import log_loss
 from extproc.fit.published import SOURCES, load
 from extproc.fit.read import read_table
 from extproc.fit.rivals import PriorOnly, bounded
@@ -63,7 +64,12 @@ def fit_from_tables(
     about = {
         "sources": [Path(source).name for source in sources],
         **_about(table, settings),
-        "penalty": fitted.penalty._asdict(),
+        "penalties": [
+            {**penalty._asdict(), "common": round(float(common), 4), "apart": round(float(apart), 4)}
+            for penalty, common, apart in zip(
+                PENALTIES, fitted.mixture.common, fitted.mixture.apart, strict=True
+            )
+        ],
         "metrics": metrics,
     }
     save_model(fitted.model, directory, about)

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from extproc.estimate.quality.features import NUMBERS
 from extproc.estimate.quality.model import QualityModel, TextWeights
 from extproc.fit.design import NUMBER_SCALE, WORD_SCALE, Design, gram_matrix, learn_design
-from extproc.fit.logistic import Penalty, Regressions, fit_regressions
+from extproc.fit.logistic import Penalty, Regressions, Regressor, fit_regressions
+from extproc.fit.mixing import Mixture, log_loss, mixture_of
 from extproc.fit.slopes import fit_slopes, joint_log_likelihood
 from extproc.fit.table import OutcomeTable
 
@@ -20,14 +21,16 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 PENALTIES: Final = (
-    Penalty(0.3, 1),
     Penalty(1, 3),
     Penalty(3, 10),
     Penalty(3, 30),
     Penalty(10, 60),
     Penalty(30, 300),
+    Penalty(1, 30),
+    Penalty(3, 100),
+    Penalty(3, 1000),
 )
-"""Tried in cross-validation, from the boldest to the most careful."""
+"""Fitted all, and weighed by cross-validation: from bold to careful, then bold in common and careful apart."""
 
 TRUSTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 NOVEL_SLOPES: Final = (1.0, 1.15, 1.3, 1.5)
@@ -48,13 +51,13 @@ class FitSettings:
     """How to fit.
 
     Attributes:
-        directions: Most directions that words are projected to.
+        directions: Most directions that words are projected to; fewer for large tables, see `design`.
         use_words: False to fit numbers alone.
         most_rows: Rows beyond which cross-validation looks at a sample.
         seed: Of the decomposition and the samples.
     """
 
-    directions: int = 128
+    directions: int = 256
     use_words: bool = True
     most_rows: int = 2_500
     seed: int = 0
@@ -66,12 +69,12 @@ class Fitted:
 
     Attributes:
         model: The model.
-        penalty: Chosen by cross-validation.
+        mixture: How much each of `PENALTIES` counts, by cross-validation.
         novel_trust: Chosen by leaving groups out.
     """
 
     model: QualityModel
-    penalty: Penalty
+    mixture: Mixture
     novel_trust: float
 
 
@@ -89,10 +92,12 @@ def _fit(table: OutcomeTable, settings: FitSettings) -> Fitted:
     matrix = design.matrix(table.prompts)
     sample = _sample(len(matrix), settings)
     folds = table.folds(_FOLDS)[sample]
-    penalty, held_out = _choose_penalty(matrix[sample], table.outcomes[sample], folds)
+    mixture, held_out = _weigh_penalties(matrix[sample], table.outcomes[sample], folds)
     slopes = fit_slopes(held_out, np.round(table.outcomes[sample]))
+    penalty = PENALTIES[int(mixture.common.argmax())]
     trust, novel_slope = _choose_trust(table.rows(_mask(sample, len(matrix))), settings, penalty, slopes)
-    regressions = fit_regressions(matrix, table.outcomes, penalty)
+    regressor = Regressor(matrix)
+    regressions = mixture.of_regressions([regressor.fit(table.outcomes, penalty) for penalty in PENALTIES])
     words = _text_weights(table, design, regressions, trust) if design.directions.shape[1] else None
     bias = _bias(table.outcomes)
     numbers = len(NUMBERS)
@@ -109,7 +114,7 @@ def _fit(table: OutcomeTable, settings: FitSettings) -> Fitted:
         text=words,
         novel_slope=novel_slope if words else 1.0,
     )
-    return Fitted(model, penalty, trust)
+    return Fitted(model, mixture, trust)
 
 
 def _bias(outcomes: Floats) -> Floats:
@@ -132,27 +137,21 @@ def _mask(rows: npt.NDArray[np.int64], count: int) -> Mask:
     return mask
 
 
-def log_loss(log_odds: Floats, outcomes: Floats) -> float:
-    """Mean log loss in nats over the outcomes that are there."""
-    asked = ~np.isnan(outcomes)
-    odds, right = log_odds[asked], outcomes[asked]
-    return float((np.logaddexp(0.0, odds) - right * odds).mean())
-
-
-def _choose_penalty(matrix: Floats, outcomes: Floats, folds: npt.NDArray[np.int64]) -> tuple[Penalty, Floats]:
-    """The penalty with the least log loss on questions held out, and the log odds it gave them."""
-    found: list[tuple[float, Penalty, Floats]] = []
-    for penalty in PENALTIES:
-        held_out = np.zeros_like(outcomes)
-        for fold in range(_FOLDS):
-            inside = folds != fold
-            # A fold may be empty, or hold everything, in a very small table.
-            used = inside if inside.any() else ~inside
-            fitted = fit_regressions(matrix[used], outcomes[used], penalty)
-            held_out[~inside] = fitted.log_odds(matrix[~inside])[:, :-1]
-        found.append((log_loss(held_out, outcomes), penalty, held_out))
-    _, penalty, held_out = min(found, key=lambda item: item[0])
-    return penalty, held_out
+def _weigh_penalties(
+    matrix: Floats, outcomes: Floats, folds: npt.NDArray[np.int64]
+) -> tuple[Mixture, Floats]:
+    """How much each penalty counts, and the log odds that all together gave to questions held out."""
+    held_out = [np.zeros_like(outcomes) for _ in PENALTIES]
+    for fold in range(_FOLDS):
+        inside = folds != fold
+        # A fold may be empty, or hold everything, in a very small table.
+        used = inside if inside.any() else ~inside
+        regressor = Regressor(matrix[used])
+        for odds, penalty in zip(held_out, PENALTIES, strict=True):
+            fitted = regressor.fit(outcomes[used], penalty)
+            odds[~inside] = fitted.log_odds(matrix[~inside])[:, :-1]
+    mixture = mixture_of(held_out, outcomes)
+    return mixture, mixture.of(held_out)
 
 
 def _choose_trust(
@@ -172,7 +171,7 @@ def _choose_trust(
     for part in parts:
         out = np.isin(groups, part)
         inside = table.rows(~out)
-        design = learn_design(inside.prompts, settings.directions // 2, settings.seed)
+        design = learn_design(inside.prompts, settings.directions // 4, settings.seed)
         fitted = fit_regressions(design.matrix(inside.prompts), inside.outcomes, penalty)
         odds = fitted.log_odds(design.matrix(table.rows(out).prompts))[:, :-1]
         bias = _bias(inside.outcomes)[:-1]

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from extproc.fit.fitting import FitSettings, log_loss
+from extproc.fit.fitting import FitSettings
 from extproc.fit.metrics import chances, mean_auc
+from extproc.fit.mixing import log_loss
 from extproc.fit.published import load
 from extproc.fit.rivals import Estimator, LengthAndLanguage, Ours, PriorOnly
 from extproc.fit.table import OutcomeTable

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from extproc.fit.design import learn_design
-from extproc.fit.fitting import FitSettings, fit_model, log_loss
+from extproc.fit.fitting import PENALTIES, FitSettings, fit_model
 from extproc.fit.logistic import fit_regressions
+from extproc.fit.mixing import log_loss
 from extproc.fit.table import OutcomeTable, describe_prompt
 
 MakeTable = Callable[..., OutcomeTable]
@@ -24,7 +25,8 @@ def test_the_exported_arrays_say_what_the_regression_says(make_table: MakeTable)
     fitted = fit_model(table, FitSettings(directions=16))
     design = learn_design(table.prompts, 16, 0)
     matrix = design.matrix(table.prompts)
-    expected = fit_regressions(matrix, table.outcomes, fitted.penalty).log_odds(matrix)
+    fits = [fit_regressions(matrix, table.outcomes, penalty) for penalty in PENALTIES]
+    expected = fitted.mixture.of_regressions(fits).log_odds(matrix)
     said = [fitted.model.log_odds(prompt) for prompt in table.prompts]
     familiar = np.array([trust for _, trust in said]) == 1.0
     assert 150 < familiar.sum()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extproc.fit.logistic import Penalty, fit_one, fit_regressions
+from extproc.fit.logistic import Penalty, Regressor, fit_one, fit_regressions
 
 
 def test_weights_are_found_again() -> None:
@@ -56,3 +56,30 @@ def test_the_population_is_the_mean_model() -> None:
     )
     assert np.allclose(found.weights[:, :-1].mean(axis=1), found.weights[:, -1])
     assert np.allclose(found.intercepts[:-1].mean(), found.intercepts[-1])
+
+
+def test_bounded_steps_end_where_newtons_do() -> None:
+    """Columns that are strong, weak, the same twice, and off centre: log odds are those of Newton's method."""
+    rng = np.random.default_rng(6)
+    matrix = rng.normal(size=(600, 6)) * [4.0, 1.0, 1.0, 0.1, 0.01, 1.0] + [0, 0, 0, 0, 0, 5.0]
+    matrix = np.column_stack([matrix, matrix[:, 0]])
+    outcomes = (rng.random((600, 3)) < 1 / (1 + np.exp(-matrix[:, :3]))).astype(float)
+    regressor = Regressor(matrix)
+    for penalty in (Penalty(0.3, 1.0), Penalty(3.0, 1_000.0)):
+        mean = np.clip(outcomes.mean(axis=1), 0.0, 1.0)
+        common, _ = fit_one(matrix, mean, np.zeros(7), penalty.population)
+        newton = [fit_one(matrix, right, common, penalty.own) for right in outcomes.T]
+        expected = np.column_stack([matrix @ weights + start for weights, start in newton])
+        found = regressor.fit(outcomes, penalty).log_odds(matrix)[:, :-1]
+        assert np.allclose(expected, found, rtol=0.01, atol=0.03)
+
+
+def test_a_model_that_was_never_asked_is_as_the_population() -> None:
+    """It has the common weights, and even chances before them."""
+    rng = np.random.default_rng(7)
+    matrix = rng.normal(size=(300, 2))
+    outcomes = (rng.random((300, 3)) < 1 / (1 + np.exp(-matrix[:, :1]))).astype(float)
+    outcomes[:, 2] = np.nan
+    found = fit_regressions(matrix, outcomes, Penalty(1.0, 100.0))
+    assert np.isfinite(found.weights).all()
+    assert pytest.approx(found.weights[0, :2].mean(), abs=0.3) == found.weights[0, 2]

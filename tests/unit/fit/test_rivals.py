@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from extproc.estimate.quality.coupling import MOST_LOG_ODDS
-from extproc.fit.fitting import log_loss
+from extproc.fit.mixing import log_loss
 from extproc.fit.rivals import LengthAndLanguage, LinearWords, Neighbours, Ours, PriorOnly
 from extproc.fit.table import OutcomeTable
 from extproc.fit.trials import ESTIMATORS
