@@ -111,6 +111,9 @@ class Bench:
 
 MILLION: Final = 1e6
 
+LENGTHS_SEEN: Final = 400
+"""Training questions at most whose lengths the production router has seen: it forgets old ones anyway."""
+
 
 def make_decider(bench: Bench, fleet: VirtualFleet, arm: Arm, rng: np.random.Generator) -> Decider:
     """A decider for one run."""
@@ -119,7 +122,9 @@ def make_decider(bench: Bench, fleet: VirtualFleet, arm: Arm, rng: np.random.Gen
     questions = bench.questions
     if isinstance(arm, Planned | Scored):
         policy = _planned(arm) if isinstance(arm, Planned) else _scored(arm)
-        router = build_router(fleet, policy, quality=bench.quality, training=questions.training, rng=rng)
+        router = build_router(
+            fleet, policy, quality=bench.quality, training=questions.training[:LENGTHS_SEEN], rng=rng
+        )
         return RouterDecider(router, client_judges=False, client_attempts=1)
     forecast = Forecast(FleetTable.of(fleet.topology), ExpectedLengths(questions.training, questions.models))
     chosen = ModelThenInstance(_chooser(bench.sight, arm), arm.dispatch, rng)

@@ -46,9 +46,13 @@ CONFIDENCES: Final = (0.0, 0.3, 0.5, 0.7)
 MATCH_CHANCES: Final = (0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.9, 0.95)
 PERFORMANCE_WEIGHTS: Final = (0.25, 0.33, 0.4, 0.47, 0.53, 0.6, 0.65, 0.7, 0.75, 0.8)
 
-ONE_ATTEMPT_WORTHS: Final = (4.0, 10.0, 25.0, 70.0)
-VERIFIED_WORTHS: Final = (10.0, 30.0, 90.0, 270.0)
-SECONDS_PER_USD: Final = (0.0, 3e4, 1.2e5)
+ONE_ATTEMPT_WORTHS: Final = (2.0, 6.0, 20.0, 70.0)
+VERIFIED_WORTHS: Final = (5.0, 20.0, 80.0, 320.0)
+SECONDS_PER_USD: Final = (0.0, 2e4, 6e4, 2e5)
+"""What the plan weighs, every worth of a correct answer with every worth of a dollar: sixteen points too."""
+
+_QUICK_PLANS: Final = (3, 5, 8, 12)
+"""Of the sixteen: cheap, in between, and two for quality."""
 
 ROUTE_BALANCE: Final = "RouteBalance"
 MIN_MAX: Final = "RouteBalance min-max"
@@ -75,12 +79,12 @@ NOT_LONGEST_FIRST: Final = replace(FULL, longest_first=False)
 
 
 def families(*, is_quick: bool) -> Mapping[str, tuple[Arm, ...]]:
-    """Families by label; a quick run takes every other point or fewer."""
+    """Families by label; a quick run takes a few points of each."""
     step = 4 if is_quick else 1
     tuples = TUPLES[:4] if is_quick else TUPLES
     return {
-        ONE_ATTEMPT: _planned(ONE_ATTEMPT_WORTHS, is_verified=False)[::step],
-        VERIFIED: _planned(VERIFIED_WORTHS, is_verified=True)[::step],
+        ONE_ATTEMPT: _planned(ONE_ATTEMPT_WORTHS, is_quick=is_quick, is_verified=False),
+        VERIFIED: _planned(VERIFIED_WORTHS, is_quick=is_quick, is_verified=True),
         ROUTE_BALANCE: tuple(Balance(weights=weights) for weights in tuples),
         MIN_MAX: tuple(Balance(weights=weights, is_min_max=True) for weights in tuples),
         OUR_CHANCES: tuple(Balance(weights=weights, uses_fitted_quality=True) for weights in tuples),
@@ -93,12 +97,13 @@ def families(*, is_quick: bool) -> Mapping[str, tuple[Arm, ...]]:
     }
 
 
-def _planned(worths: tuple[float, ...], *, is_verified: bool) -> tuple[Arm, ...]:
-    return tuple(
+def _planned(worths: tuple[float, ...], *, is_quick: bool, is_verified: bool) -> tuple[Arm, ...]:
+    whole = tuple(
         Planned(worth_seconds=worth, seconds_per_usd=usd, is_verified=is_verified)
         for worth in worths
         for usd in SECONDS_PER_USD
     )
+    return tuple(whole[position] for position in _QUICK_PLANS) if is_quick else whole
 
 
 def _best_route(dispatch: Dispatch, step: int) -> tuple[Arm, ...]:

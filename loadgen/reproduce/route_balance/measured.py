@@ -46,6 +46,7 @@ class Measured:
         rng = np.random.default_rng(seed)
         drawn = rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES)
         self._counts: Floats = np.vstack([np.ones(questions), drawn])
+        self._volumes: dict[tuple[tuple[Arm, ...], Load, Reference], Floats] = {}
         self._by_arm: dict[tuple[Arm, Load], list[Cell]] = {}
         for setting, cell in cells.items():
             self._by_arm.setdefault((setting.arm, setting.load), []).append(cell)
@@ -101,7 +102,12 @@ class Measured:
 
     def hypervolumes(self, arms: Sequence[Arm], load: Load, reference: Reference) -> Floats:
         """Hypervolume of a family: as measured, then by resample."""
-        return np.array([hypervolume(points) for points in self.points(arms, load, reference)])
+        key = (tuple(arms), load, reference)
+        found = self._volumes.get(key)
+        if found is None:
+            points = self.points(arms, load, reference)
+            found = self._volumes[key] = np.array([hypervolume(one) for one in points])
+        return found
 
     def coverage(self, arms: Sequence[Arm], of: Sequence[Arm], load: Load, reference: Reference) -> Floats:
         """Share of the points `of` that one of `arms` dominates: as measured, then by resample."""

@@ -10,7 +10,7 @@ from loadgen.reproduce.route_balance.cells import Load
 from loadgen.reproduce.route_balance.experiment import (
     BUSY,
     CALM,
-    REFERENCE_SECONDS,
+    PUBLISHED,
     Swept,
     rival_arms,
     route_balance_arms,
@@ -24,6 +24,7 @@ from loadgen.reproduce.route_balance.families import (
 )
 from loadgen.reproduce.route_balance.measured import figure
 from loadgen.reproduce.route_balance.verdicts import judge_sign
+from loadgen.virtual.summary import Figure
 
 _KEYS: Final = {ONE_ATTEMPT: "one_attempt", VERIFIED: "verified"}
 
@@ -44,27 +45,35 @@ def frontiers(sets: Sequence[Swept]) -> list[Finding]:
 
 
 def _volume(swept: Swept, label: str, load: Load) -> Finding:
-    own, rivals = swept.families[label], rival_arms(swept)
-    found, reference = swept.found, swept.reference
-    balance = route_balance_arms(swept)
+    own, found, reference = swept.families[label], swept.found, swept.reference
+    best = {name: found.hypervolumes(swept.families[name], load, reference) for name in PUBLISHED}
+    strongest = max(best, key=lambda name: float(best[name][0]))
     whole = found.hypervolumes(own, load, reference)
-    ours = figure(whole / found.hypervolumes(rivals, load, reference))
-    alone = figure(whole / found.hypervolumes(balance, load, reference))
+    ours = figure(whole / best[strongest])
+    together = figure(whole / found.hypervolumes(rival_arms(swept), load, reference))
+    patient = figure(
+        found.hypervolumes(own, load, swept.patient)
+        / found.hypervolumes(swept.families[strongest], load, swept.patient)
+    )
     return Finding(
         key=f"volume_{_KEYS[label]}_{swept.name}_{load.rate:.0f}",
-        claim=f"The {label} dominates more of the space of quality, price and latency than all published arms together "
+        claim=f"The {label} dominates more of the space of quality, price and latency than the best published arm "
         f"({swept.name}, {load.rate:.0f} requests/s).",
         published="",
         ours=ours,
         unit="x",
         verdict=judge_sign(ours, is_above=True, bound=1.0),
         reason=(
-            f"hypervolume from quality 0, {swept.reference.usd:.1e} USD and {REFERENCE_SECONDS:.0f} s; {len(own)} points against "
-            f"{len(rivals)}, which favours the rivals; against RouteBalance's {len(balance)} alone {alone.value:.2f} x "
-            f"[{alone.low:.2f}, {alone.high:.2f}]"
+            f"hypervolume of {len(own)} points over that of the {len(swept.families[strongest])} of {strongest}, from quality 0, "
+            f"{reference.usd:.1e} USD and {reference.seconds:.0f} s; from {swept.patient.seconds:.0f} s {_text(patient)}; over all "
+            f"{len(rival_arms(swept))} published points together {_text(together)}"
             + ("; it alone may ask again after a wrong answer" if label == VERIFIED else "")
         ),
     )
+
+
+def _text(ours: Figure) -> str:
+    return f"{ours.value:.2f} x [{ours.low:.2f}, {ours.high:.2f}]"
 
 
 def _dominance(swept: Swept, label: str, load: Load) -> Finding:

@@ -18,7 +18,6 @@ from loadgen.reproduce.route_balance.experiment import (
     GAMMA,
     ISOLATION_LOADS,
     RATES,
-    REFERENCE_SECONDS,
     SQUARE,
     Compared,
     Swept,
@@ -50,26 +49,30 @@ _ISOLATION = {
 
 
 def volumes(sets: Sequence[Swept]) -> Table:
-    """Hypervolume of each family by set and rate."""
+    """Hypervolume of each family by set, rate and reference."""
     places = [(swept, load) for swept in sets for load in (CALM, BUSY)]
+    columns = [(swept, load, swept.reference) for swept, load in places]
+    columns += [(swept, BUSY, swept.patient) for swept in sets]
     return Table(
         title="Hypervolume: share of quality x price x latency that a sweep dominates",
-        columns=("arm", "points", *(f"{swept.name}, {load.rate:.0f}/s" for swept, load in places)),
+        columns=(
+            "arm",
+            "points",
+            *(f"{swept.name}, {load.rate:.0f}/s, to {ref.seconds:.0f} s" for swept, load, ref in columns),
+        ),
         rows=tuple(
             (
                 label,
                 str(len(sets[0].families[label])),
                 *(
-                    _with_interval(
-                        swept.found.hypervolumes(swept.families[label], load, swept.reference), "{:.3f}"
-                    )
-                    for swept, load in places
+                    _with_interval(swept.found.hypervolumes(swept.families[label], load, ref), "{:.3f}")
+                    for swept, load, ref in columns
                 ),
             )
             for label in sets[0].families
         ),
-        note=f"From quality 0, the price of asking the largest model alone, and {REFERENCE_SECONDS:.0f} s. Brackets: 95 % "
-        "over questions. More points cover more.",
+        note="From quality 0, the price of asking the largest model alone, and the latency named. Brackets: 95 % over "
+        "questions. More points cover more.",
     )
 
 
