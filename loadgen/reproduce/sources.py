@@ -18,6 +18,7 @@ SOURCES: tuple[Source, ...] = (
     Source("Azure LLM inference trace 2023 (arrivals, lengths)", "Azure/AzurePublicDataset", "CC-BY-4.0"),
     Source("ZeroEval GSM and CRUX (answers by model)", "WildEval/ZeroEval, result_dirs", "Apache-2.0"),
     Source("MMLU-Pro (answers by model)", "TIGER-AI-Lab/MMLU-Pro, eval_results", "Apache-2.0"),
+    Source("LLMRouter's mixed tasks (answers by model)", "ulab-uiuc/LLMRouter, data", "MIT"),
     Source("LongEval lines and topics (accuracy by length)", "DachengLi1/LongChat, longeval", "Apache-2.0"),
     Source("BABILong (accuracy by length)", "booydar/babilong, babilong_evals", "Apache-2.0"),
     Source("Needle in a haystack", "gkamradt/LLMTest_NeedleInAHaystack", "MIT"),
