@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -45,6 +46,7 @@ def assemble(settings: Settings, rng: np.random.Generator) -> Core:
         quality=QualityEstimator(declared=declared_quality(fleet)),
         latency=LatencyEstimator(FleetTable.of(fleet)),
         outputs=OutputLengthEstimator(),
+        limits=AnswerLimitEstimator(),
     )
     router = Router(
         fleet,
@@ -62,6 +64,7 @@ def assemble(settings: Settings, rng: np.random.Generator) -> Core:
         learned={
             "prompt_tokens": (prompts.state, prompts.restore),
             "output_lengths": (estimators.outputs.state, estimators.outputs.restore),
+            "answer_limits": (estimators.limits.state, estimators.limits.restore),
             "latency": (estimators.latency.state, estimators.latency.restore),
             "quality": (estimators.quality.state, estimators.quality.restore),
         },

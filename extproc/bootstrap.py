@@ -60,6 +60,7 @@ from extproc.telemetry.trace_store import StoreSink, TraceStore
 from extproc.telemetry.trace_tree import traces_payload
 from extproc.verify.judge import JudgeCall
 from extproc.verify.schema import SchemaCache
+from extproc.verify.transport import CUT_REASONS
 from extproc.verify.verdict import VerdictKind
 
 logger = logging.getLogger(__name__)
@@ -269,6 +270,8 @@ class Application:
             chance=record.chance,
             is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
             goes_on=record.goes_on,
+            completion_tokens=record.completion_tokens,
+            was_cut=record.verdict.reason in CUT_REASONS,
         )
 
     def _told(self, session: str, attempt: int | None, correct: bool) -> bool:

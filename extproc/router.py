@@ -22,7 +22,7 @@ from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
-from extproc.decide.quality_planner import QualityPlanner
+from extproc.decide.quality_planner import Met, QualityPlanner
 from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.tokens import PromptTokenEstimator
@@ -232,9 +232,28 @@ class Router:
         chance: float | None,
         is_correct: bool,
         goes_on: bool,
+        completion_tokens: int | None = None,
+        was_cut: bool = False,
     ) -> None:
-        """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one."""
+        """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one.
+
+        Args:
+            decision_id: The plan's id.
+            model: Who answered.
+            address: Where.
+            chance: What was given for the answer's being right; None when nobody estimated it.
+            is_correct: The verdict.
+            goes_on: True when Envoy makes the plan's next attempt.
+            completion_tokens: Tokens of the answer; None when the instance did not say.
+            was_cut: True when a limit ended the answer.
+        """
         self._learn(decision_id, model, chance, is_correct=is_correct)
+        if completion_tokens is not None:
+            self._estimators.limits.learn(model, completion_tokens, is_correct=is_correct, was_cut=was_cut)
+            # Of a request's tries the access log tells the last one's length only.
+            text = self._quality.text_of(decision_id) if goes_on else None
+            if text is not None:
+                self._estimators.outputs.learn(model, text, completion_tokens, was_cut=was_cut)
         if goes_on:
             self.book.advance(decision_id, address)
 
@@ -266,7 +285,7 @@ class Router:
         decision_id = outcome.decision.decision_id if outcome.decision else ""
         self.book.release(decision_id, outcome.request_id)
         outcome = self._as_served(outcome)
-        load = self._quality.forget(decision_id)
+        met = self._quality.forget(decision_id)
         served = outcome.served_address
         if served and 200 <= outcome.status < 500:
             self.book.observe_success(served)
@@ -275,8 +294,17 @@ class Router:
                 self.sessions.served(decision_id, model=self.book.table.clusters[row].model, address=served)
         else:
             self.sessions.unanswered(decision_id)
-        left = self.book.sequences_on(served) if served else None
-        return self._calibrator.learn(outcome, load, now=now, sequences_at_end=left)
+        return self._calibrator.learn(
+            outcome, met.load if met else None, now=now, sequences_meanwhile=self._beside(met, served, now)
+        )
+
+    def _beside(self, met: Met | None, served: str | None, now: float) -> float | None:
+        """Mean of the sequences beside a request on the instance that it was planned for; None when not known."""
+        ended = self.book.sequence_seconds_on(served, now) if served else None
+        if met is None or ended is None or now <= met.at:
+            return None
+        mean = (ended - met.load.sequence_seconds) / (now - met.at)
+        return max(0.0, mean - met.load.own_sequences)
 
     def _as_served(self, outcome: Outcome) -> Outcome:
         """Name the model that really answered: a plan may have gone on to another one."""

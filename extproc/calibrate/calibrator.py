@@ -30,7 +30,7 @@ class Calibrator:
         load: LoadAtDecision | None = None,
         *,
         now: float,
-        sequences_at_end: float | None = None,
+        sequences_meanwhile: float | None = None,
     ) -> bool:
         """Teach the estimators from one outcome; True when there was something to learn.
 
@@ -38,7 +38,7 @@ class Calibrator:
             outcome: What Envoy reported.
             load: The load that the request met on its instance; None when that is not known here.
             now: Seconds of a monotonic clock, against which lessons are rationed.
-            sequences_at_end: Sequences left on its instance when it ended; None when that is not known.
+            sequences_meanwhile: Mean of the sequences beside it on its instance; None when that is not known.
         """
         decision, usage = outcome.decision, outcome.usage
         if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
@@ -56,7 +56,7 @@ class Calibrator:
                 ttft_seconds=None,
                 e2e_seconds=outcome.e2e_seconds,
                 attempts=outcome.attempts,
-                sequences_at_end=sequences_at_end,
+                sequences_meanwhile=sequences_meanwhile,
             )
         if usage is None:
             return False

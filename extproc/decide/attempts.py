@@ -16,7 +16,8 @@ class CarriedAttempt:
         address: Instance, `ip:port`.
         model: Name under which the instance serves the model; empty when the body's is right wherever it goes.
         chance: P(correct) given that all earlier attempts failed, in [0, 1]; None when nobody estimated it.
-        max_tokens: Output limit that the instance can hold; None to leave the body's.
+        max_tokens: Output tokens at which the answer is cut, and the next attempt follows; None to leave the body's
+            limit.
         retries_overflow: True when a context-length rejection by this instance is retried on the next attempt.
     """
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extproc.decide.sequence import Step, best_sequence
+from extproc.decide.sequence import Limits, Step, best_sequence
 from extproc.estimate.predictions import Predictions
-from extproc.fleet.snapshot import FleetSnapshot, Floats
+from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 from extproc.sessions.book import SessionHistory
 
 SUSPECT_PRICE_SECONDS = 1e6
@@ -67,7 +67,12 @@ def price_seconds(predictions: Predictions, snapshot: FleetSnapshot, objective: 
 
 
 def rank_first_correct(
-    predictions: Predictions, snapshot: FleetSnapshot, objective: Objective, *, horizon: int
+    predictions: Predictions,
+    snapshot: FleetSnapshot,
+    objective: Objective,
+    *,
+    horizon: int,
+    may_cut: bool = False,
 ) -> Ranking:
     """The sequence of models with the largest utility, each on its cheapest instance, then stand-ins of the first model.
 
@@ -76,6 +81,7 @@ def rank_first_correct(
         snapshot: The fleet's load.
         objective: What is weighed.
         horizon: Attempts that may still be made, in this plan or by a client who asks again; 1 when nobody judges.
+        may_cut: True when the gateway makes the attempts itself, so that an answer that was cut is followed by the next.
     """
     price = price_seconds(predictions, snapshot, objective)
     order = np.argsort(price, kind="stable")
@@ -87,11 +93,31 @@ def rank_first_correct(
         price[best],
         worth_seconds=objective.worth_seconds,
         max_attempts=horizon,
+        limits=_limits(predictions, best, price, objective) if may_cut else (),
     )
     chosen = [int(best[step.candidate]) for step in steps]
     is_stand_in = predictions.model[order] == predictions.model[chosen[0]]
     is_stand_in &= order != chosen[0]
     return Ranking(positions=(*chosen, *order[is_stand_in].tolist()), steps=steps, reason="utility")
+
+
+def _limits(
+    predictions: Predictions, positions: Ints, price: Floats, objective: Objective
+) -> list[Limits | None]:
+    """What the answers of some candidates may be cut at, and what that saves of their price."""
+    latency = predictions.latency
+    decoding = latency.iteration_seconds * np.maximum(0.0, predictions.output_tokens - 1.0)
+    with_others = 1.0 + objective.congestion_weight * latency.caused_seconds / latency.total_seconds
+    by_output = decoding * with_others + objective.seconds_per_usd * predictions.output_usd
+    found: list[Limits | None] = []
+    for position in positions.tolist():
+        known = predictions.limits[predictions.model[position]]
+        if known is None:
+            found.append(None)
+            continue
+        saved = (1.0 - known.mean_share) * min(float(by_output[position]), float(price[position]))
+        found.append(Limits(known.tokens[:-1], known.right_share[:-1], saved[:-1]))
+    return found
 
 
 def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: float) -> Ranking:

@@ -63,7 +63,8 @@ class Attempt:
         latency_seconds: Predicted time from its start to its last byte; None when nobody estimated it.
         latency_upper_seconds: Upper quantile of that; None when nobody estimated it.
         cost_usd: Predicted price of the attempt; None when nobody estimated it.
-        max_tokens: Output limit that the instance can hold when the client's is larger; None to leave the body's.
+        max_tokens: Output tokens at which the answer is cut, and the next attempt follows; None to leave the body's
+            limit.
     """
 
     address: str

@@ -14,6 +14,7 @@ from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
+from extproc.decide.sequence import Step
 from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
 from extproc.decide.witness import Witness
 from extproc.estimate.predictions import Predictions
@@ -205,7 +206,7 @@ class _Figure:
     upper: float
     caused: float
     usd: float
-    chance: float | None
+    step: Step | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +218,7 @@ class _Figures:
     @classmethod
     def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> _Figures:
         latency, wanted = predictions.latency, frozenset(rows)
-        chances: dict[int, float | None] = {
-            position: step.chance for position, step in zip(ranking.positions, ranking.steps, strict=False)
-        }
+        steps = dict(zip(ranking.positions, ranking.steps, strict=False))
         return cls(
             {
                 int(predictions.rows[p]): _Figure(
@@ -227,7 +226,7 @@ class _Figures:
                     upper=float(latency.total_upper_seconds[p]),
                     caused=float(latency.caused_seconds[p]),
                     usd=float(predictions.usd[p]),
-                    chance=chances.get(p),
+                    step=steps.get(p),
                 )
                 for p in ranking.positions
                 if predictions.rows[p] in wanted
@@ -246,7 +245,8 @@ class _Figures:
             return attempt
         return replace(
             attempt,
-            chance=figure.chance,
+            chance=figure.step.chance if figure.step else None,
+            max_tokens=figure.step.max_tokens if figure.step else None,
             latency_seconds=figure.latency,
             latency_upper_seconds=figure.upper,
             cost_usd=figure.usd,

@@ -38,6 +38,7 @@ class Case:
         snapshot: The fleet's load.
         history: What is known of the request's session.
         horizon: Attempts that may still be made, in this plan or by a client who asks again; 1 when nobody judges.
+        may_cut: True when the gateway makes the attempts itself, so that a cut answer is followed by the next one.
         objective: What is weighed, in seconds.
         weights: The same as weights, for scores.
         quality_norm: How quality enters a score.
@@ -48,6 +49,7 @@ class Case:
     snapshot: FleetSnapshot
     history: SessionHistory | None
     horizon: int
+    may_cut: bool
     objective: Objective
     weights: Weights
     quality_norm: QualityNorm
@@ -81,7 +83,9 @@ class ByForecast:
 
 
 def _first_correct(case: Case) -> Ranking:
-    return rank_first_correct(case.predictions, case.snapshot, case.objective, horizon=case.horizon)
+    return rank_first_correct(
+        case.predictions, case.snapshot, case.objective, horizon=case.horizon, may_cut=case.may_cut
+    )
 
 
 def _route_balance(case: Case) -> Ranking:

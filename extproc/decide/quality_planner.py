@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, CarriedAttempt
 from extproc.decide.eligible import Candidates
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_ranked
@@ -26,13 +26,26 @@ MOST_LOADS = 200_000
 """Decisions whose load is remembered until their outcome comes; the oldest are forgotten first."""
 
 
+CUT = "transport.context-full"
+"""Reason of the rejection of an answer that somebody other than its client cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a decision met: the load of its first instance, what its prompt looked like, and when it was made."""
+
+    load: LoadAtDecision
+    text: TextProfile
+    at: float
+
+
 class QualityPlanner:
-    """Plans requests, and remembers the load they met until their outcome teaches the latency estimate."""
+    """Plans requests, and remembers the load they met and what they looked like until their outcome is known."""
 
     def __init__(self, estimators: Estimators, table: FleetTable) -> None:
         self._estimators = estimators
         self._forecaster = Forecaster(estimators, table)
-        self._loads: OrderedDict[str, LoadAtDecision] = OrderedDict()
+        self._met: OrderedDict[str, Met] = OrderedDict()
 
     def plan(
         self,
@@ -77,6 +90,7 @@ class QualityPlanner:
             weights=policy.weights,
             quality_norm=policy.quality_norm,
             laar_penalty=policy.laar_penalty,
+            may_cut=is_verified and facts.choices == 1,
         )
         ranking = rule.rank(case)
         if witness is not None:
@@ -94,7 +108,7 @@ class QualityPlanner:
             is_verified=is_verified,
             deadline_seconds=left,
         )
-        self._remember(decision_id, predictions.latency.load(ranking.positions[0]))
+        self._remember(decision_id, Met(predictions.latency.load(ranking.positions[0]), facts.text, now))
         if predictions.failed and not rule.is_conditional:
             # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
             plan = replace(plan, attempts=tuple(replace(one, chance=None) for one in plan.attempts))
@@ -113,8 +127,11 @@ class QualityPlanner:
             return False, "no_further_model"
         if None in rows:
             return False, "instance_gone"
+        if context.reason == CUT:
+            # The gateway or the instance cut it: what the client would get is no whole answer.
+            return True, "was_cut"
         known_rows = np.array(rows, dtype=np.int64)
-        output_tokens = np.array([self._median_output_tokens(attempt.model) for attempt in remaining])
+        output_tokens = np.array([self._expected_output_tokens(attempt) for attempt in remaining])
         prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
             snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
@@ -136,17 +153,22 @@ class QualityPlanner:
         )
         return (True, "worth_it") if value > 0.0 else (False, "not_worth_it")
 
-    def _median_output_tokens(self, model: str) -> float:
-        return float(self._estimators.outputs.predict(model, TextProfile(), 0.5))
+    def _expected_output_tokens(self, attempt: CarriedAttempt) -> float:
+        return self._estimators.outputs.expected(attempt.model, TextProfile(), attempt.max_tokens)
 
-    def forget(self, decision_id: str) -> LoadAtDecision | None:
-        """Hand out the load that a decision met, once."""
-        return self._loads.pop(decision_id, None)
+    def forget(self, decision_id: str) -> Met | None:
+        """Hand out what a decision met, once."""
+        return self._met.pop(decision_id, None)
 
-    def _remember(self, decision_id: str, load: LoadAtDecision) -> None:
-        self._loads[decision_id] = load
-        if len(self._loads) > MOST_LOADS:
-            self._loads.popitem(last=False)
+    def text_of(self, decision_id: str) -> TextProfile | None:
+        """What the prompt of a decision under way looks like; None when it was decided elsewhere."""
+        met = self._met.get(decision_id)
+        return met.text if met else None
+
+    def _remember(self, decision_id: str, met: Met) -> None:
+        self._met[decision_id] = met
+        if len(self._met) > MOST_LOADS:
+            self._met.popitem(last=False)
 
 
 def _rows(pool: PoolChoice, snapshot: FleetSnapshot) -> Ints:

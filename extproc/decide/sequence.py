@@ -12,7 +12,14 @@ still to be gained,
 
 is solved exactly over the subsets of a handful of models. An attempt that adds nothing is not made: a hopeless question is given up
 instead of being sent to the biggest model because it is there. The chances hang together by one latent difficulty per question
-(`estimate.quality`): at each of its nodes the models are independent. RouteBalance is the case of one attempt, LAAR that of time alone.
+(`estimate.quality`): at each of its nodes the models are independent.
+
+Answers that are long for their model are hardly ever right, so that an attempt may be given a limit of tokens: a share r of the right answers
+ends within it, and it saves a part of the price. The rest is cut, and the next attempt follows as after a wrong answer:
+
+    V * r * (F(S) - F(S+m)) - (s_m - saved) * F(S) + J(S+m) * (1 + (1 - r) * (F(S) - F(S+m)) / F(S+m))
+
+The last attempt is never cut: its answer is what the client gets. RouteBalance is the case of one attempt, LAAR that of time alone.
 """
 
 from __future__ import annotations
@@ -30,23 +37,46 @@ MOST_CANDIDATES = 8
 """Models that are weighed together; beyond, those with the best chance per second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the answers of one candidate may be cut at.
+
+    Attributes:
+        tokens: Limits in output tokens, ascending, shape (limits,), at least one.
+        right_share: Share of the right answers that end within each, in [0, 1].
+        saved_seconds: What each takes off the price, at least 0.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    right_share: Floats
+    saved_seconds: Floats
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One attempt of a sequence.
 
     Attributes:
         candidate: Index of the candidate.
-        chance: P(correct) given that all earlier attempts failed.
+        chance: P(correct) given that all earlier attempts failed, within the limit.
         is_worth_it: True when the attempt, with what may follow it, adds to the utility at today's prices.
+        max_tokens: Output tokens at which its answer is cut; None to let it come to its end.
     """
 
     candidate: int
     chance: float
     is_worth_it: bool
+    max_tokens: int | None = None
 
 
 def best_sequence(
-    table: Floats, weights: Floats, price_seconds: Floats, *, worth_seconds: float, max_attempts: int
+    table: Floats,
+    weights: Floats,
+    price_seconds: Floats,
+    *,
+    worth_seconds: float,
+    max_attempts: int,
+    limits: Sequence[Limits | None] = (),
 ) -> tuple[Step, ...]:
     """Order the candidates as they are best tried, all of them up to the limit.
 
@@ -59,6 +89,7 @@ def best_sequence(
         price_seconds: What an attempt of each candidate costs, shape (candidates,), above 0.
         worth_seconds: What a correct answer is worth.
         max_attempts: Longest sequence, at least 1.
+        limits: For each candidate what its answers may be cut at, None for nothing; empty for none of them.
 
     Returns:
         At least one step, for every request is tried once.
@@ -67,17 +98,32 @@ def best_sequence(
     chances, prices = table[considered], price_seconds[considered]
     horizon = min(max_attempts, len(considered))
     failing = _chance_that_all_fail(chances, weights)
-    gains = _gains(failing, prices, worth_seconds, horizon=horizon)
+    cuts = _Cuts.of([limits[index] for index in considered]) if limits else None
+    gains, value = _gains(failing, prices, worth_seconds, cuts, horizon=horizon)
     failing_of, best_after = failing.tolist(), gains.argmax(axis=1).tolist()
     steps: list[Step] = []
     failed, is_worth_it = 0, True
     for number in range(horizon):
         best = best_after[failed]
+        after = failed | 1 << best
         is_worth_it = number == 0 or (is_worth_it and float(gains[failed, best]) > 0.0)
-        reached, after = failing_of[failed], failing_of[failed | 1 << best]
-        chance = 1.0 - after / reached if reached > 0.0 else 0.0
-        steps.append(Step(candidate=int(considered[best]), chance=chance, is_worth_it=is_worth_it))
-        failed |= 1 << best
+        reached = failing_of[failed]
+        chance = 1.0 - failing_of[after] / reached if reached > 0.0 else 0.0
+        max_tokens = None
+        if cuts is not None:
+            limit = cuts.best(best, reached, failing_of[after], float(value[after]), worth_seconds)
+            known = limits[considered[best]]
+            if limit is not None and known is not None:
+                chance, max_tokens = chance * float(known.right_share[limit]), int(known.tokens[limit])
+        steps.append(
+            Step(
+                candidate=int(considered[best]),
+                chance=chance,
+                is_worth_it=is_worth_it,
+                max_tokens=max_tokens,
+            )
+        )
+        failed = after
     return tuple(steps)
 
 
@@ -115,24 +161,81 @@ def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:
     return result
 
 
-def _gains(failing: Floats, prices: Floats, worth_seconds: float, *, horizon: int) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """The limits of all candidates side by side.
+
+    Attributes:
+        lost_share: Share of the right answers that each limit cuts, shape (candidates, limits); 0 where there is none.
+        saved_seconds: What each takes off the price, shape (candidates, limits); 0 where there is none.
+    """
+
+    lost_share: Floats
+    saved_seconds: Floats
+
+    @classmethod
+    def of(cls, limits: Sequence[Limits | None]) -> _Cuts | None:
+        """None when no candidate has limits."""
+        most = max((len(one.tokens) for one in limits if one is not None), default=0)
+        if not most:
+            return None
+        lost, saved = np.zeros((len(limits), most)), np.zeros((len(limits), most))
+        for row, one in enumerate(limits):
+            if one is not None:
+                lost[row, : len(one.tokens)] = 1.0 - one.right_share
+                saved[row, : len(one.tokens)] = one.saved_seconds
+        return cls(lost, saved)
+
+    def gain(self, reached: Floats, right: Floats, following: Floats, worth_seconds: float) -> Floats:
+        """What the best limit adds to attempts, at least 0; to the last one, which nothing follows, none does.
+
+        Args:
+            reached: F(S), shape (sets, 1).
+            right: F(S) - F(S+m), shape (sets, candidates).
+            following: J(S+m) / F(S+m), of the same shape.
+            worth_seconds: V.
+        """
+        change = self.saved_seconds * reached[:, :, np.newaxis]
+        change += ((following - worth_seconds) * right)[:, :, np.newaxis] * self.lost_share
+        result: Floats = np.where(following > 0.0, np.maximum(change.max(axis=2), 0.0), 0.0)
+        return result
+
+    def best(
+        self, candidate: int, reached: float, failing: float, following: float, worth_seconds: float
+    ) -> int | None:
+        """Index of the limit that adds most to one attempt; None when none does."""
+        if following <= 0.0 or failing <= 0.0:
+            return None
+        lost = (following / failing - worth_seconds) * (reached - failing) * self.lost_share[candidate]
+        change = self.saved_seconds[candidate] * reached + lost
+        best = int(change.argmax())
+        return best if change[best] > 0.0 else None
+
+
+def _gains(
+    failing: Floats, prices: Floats, worth_seconds: float, cuts: _Cuts | None, *, horizon: int
+) -> tuple[Floats, Floats]:
     """What each next candidate adds after each set of failures, with the best that may follow.
 
     As many attempts were made as have failed, so J(S) is 0 for sets of `horizon` candidates or more.
 
     Returns:
-        Shape (2 ** candidates, candidates); minus infinity for candidates that are in the set.
+        Gains, shape (2 ** candidates, candidates), minus infinity for candidates that are in the set; and J(S).
     """
     subsets = _SUBSETS[len(prices)]
     reached = failing[:, np.newaxis]
-    gains: Floats = worth_seconds * (reached - failing[subsets.after]) - prices * reached
+    right = reached - failing[subsets.after]
+    gains: Floats = worth_seconds * right - prices * reached
     gains += subsets.bar
     value = np.zeros(len(failing))
     for sets, after in subsets.by_size[:horizon][::-1]:
         found = gains[sets] + value[after]
+        if cuts is not None:
+            following = value[after] / np.maximum(failing[after], 1e-12)
+            found += cuts.gain(reached[sets], right[sets], following, worth_seconds)
         gains[sets] = found
         value[sets] = np.maximum(found.max(axis=1), 0.0)
-    return gains
+    return gains, value
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.cost import PriceTable
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -28,6 +29,7 @@ class Estimators:
     quality: QualityEstimator
     latency: LatencyEstimator
     outputs: OutputLengthEstimator
+    limits: AnswerLimitEstimator
 
 
 class Forecaster:
@@ -64,7 +66,8 @@ class Forecaster:
         names = tuple(table.models[index] for index in present)
         failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
         weights, chances = self._chances(facts, names, failed if is_conditional else ())
-        by_model = np.array([self._output_tokens(facts, name) for name in names], dtype=np.float64)
+        expected, most = self._estimators.outputs.expected, facts.max_output_tokens
+        by_model = np.array([expected(name, facts.text, most) for name in names])
         output_tokens = by_model[model]
         mean = float(weights @ NODES)
         return Predictions(
@@ -82,9 +85,14 @@ class Forecaster:
                 sequences=facts.choices,
                 quantile=UPPER_QUANTILE,
             ),
+            output_tokens=output_tokens,
             usd=self._prices.attempt_usd(
                 rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=facts.choices
             ),
+            output_usd=self._prices.attempt_usd(
+                rows, prompt_tokens=0, output_tokens=output_tokens, sequences=facts.choices
+            ),
+            limits=tuple(self._estimators.limits.limits(name) for name in names),
             ability=(mean, float(np.sqrt(max(0.0, float(weights @ NODES**2) - mean**2)))),
         )
 
@@ -119,8 +127,3 @@ class Forecaster:
         repeated = [position for position, name in enumerate(names) if name in failed]
         table[repeated] *= quality.model.repeat_share
         return weights, table
-
-    def _output_tokens(self, facts: RequestFacts, model: str) -> int:
-        """Median output length, within the client's limit."""
-        median = self._estimators.outputs.predict(model, facts.text, 0.5)
-        return median if facts.max_output_tokens is None else min(median, facts.max_output_tokens)

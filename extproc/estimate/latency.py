@@ -129,6 +129,7 @@ class LatencyEstimator:
         first, every = columns_of(cluster)
         self._columns[: Column.BASE, rows] = np.multiply.outer(first, self._factors[0, rows])
         self._columns[Column.BASE : Column.SLOTS, rows] = np.multiply.outer(every, self._factors[1, rows])
+        self._columns[Column.SLOWING, rows] = every[-1]
 
     def _show_upper(self, name: str, quantile: float) -> None:
         logs = self._clusters[name].log_quantiles(quantile)
@@ -177,8 +178,8 @@ class LatencyEstimator:
         """
         if snapshot.table is not self._table:
             self.replace_fleet(snapshot.table)
-        alone, prefill, backlog, waiting, first_beside, base, own, each, caused, slots = self._columns.take(
-            rows, axis=1
+        alone, prefill, backlog, waiting, first_beside, base, own, each, causal, slowing, slots = (
+            self._columns.take(rows, axis=1)
         )
         present = snapshot.sequences.take(rows)
         backlog_tokens = snapshot.prefill_backlog_tokens.take(rows)
@@ -197,6 +198,8 @@ class LatencyEstimator:
         iterations = np.maximum(0.0, output_tokens - 1.0)
         decode = iteration * iterations
         total = ttft + decode
+        own_time = ttft + causal * (1.0 + slowing * beside) * slowed * iterations
+        price = (own_time + beside * own_prefill) * _slowdown(snapshot.usual_sequences.take(rows), slowing)
         upper = self._upper_by_row(quantile)
         ttft_log = _at_level(upper[:LEVELS], ttft_alone / ttft, rows)
         total_log = _at_level(upper[LEVELS:], (ttft_alone + iteration_alone * iterations) / total, rows)
@@ -207,9 +210,7 @@ class LatencyEstimator:
             total_seconds=total,
             ttft_upper_seconds=ttft * np.exp(ttft_log),
             total_upper_seconds=total * np.exp(total_log),
-            caused_seconds=(total + beside * own_prefill)
-            * _slowdown(snapshot.usual_sequences.take(rows), base + own, caused + each - own)
-            - total,
+            caused_seconds=np.maximum(0.0, price - total),
             ttft_alone_seconds=ttft_alone,
             iteration_seconds=iteration,
             iteration_alone_seconds=iteration_alone,
@@ -218,6 +219,7 @@ class LatencyEstimator:
             backlog_tokens=backlog_tokens,
             preemption_share=slowed - 1.0,
             own_sequences=sequences,
+            sequence_seconds=snapshot.sequence_seconds.take(rows),
         )
 
     # -- learning ------------------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ class LatencyEstimator:
         ttft_seconds: float | None,
         e2e_seconds: float,
         attempts: int,
-        sequences_at_end: float | None = None,
+        sequences_meanwhile: float | None = None,
     ) -> bool:
         """Learn from one finished request; True when it taught something.
 
@@ -246,7 +248,7 @@ class LatencyEstimator:
             ttft_seconds: To the first token; None when it is not known, as for an answer that was not streamed.
             e2e_seconds: To the last token.
             attempts: Tries that were made.
-            sequences_at_end: Sequences in the instance beside this request when it ended; None when not known.
+            sequences_meanwhile: Mean of the sequences beside this request while it was there; None when not known.
         """
         row = self._table.row_by_address.get(address)
         first = e2e_seconds if ttft_seconds is None else ttft_seconds
@@ -262,19 +264,19 @@ class LatencyEstimator:
         learned = self._clusters[cluster.name]
         if completion_tokens is not None:
             learned.learn_lengths(prompt_tokens, completion_tokens)
-        decoding, decoding_amid = None, None
+        decoding, decoding_meanwhile = None, None
         if iterations is not None:
             decoding = units_of_decoding(load, load.sequences, cluster, learned) * iterations
-            if sequences_at_end is not None:
-                amid = (load.sequences + sequences_at_end) / 2.0
-                decoding_amid = units_of_decoding(load, amid, cluster, learned) * iterations
+            if sequences_meanwhile is not None:
+                meanwhile = units_of_decoding(load, sequences_meanwhile, cluster, learned)
+                decoding_meanwhile = meanwhile * iterations
         learned.teach(
             self._instance(address, cluster.name),
             Lesson(
                 load=load,
                 to_first=units_to_first(load, cluster, learned, prompt_tokens),
                 decoding=decoding,
-                decoding_amid=decoding_amid,
+                decoding_meanwhile=decoding_meanwhile,
                 iterations=iterations or 0,
                 ttft_seconds=ttft_seconds,
                 e2e_seconds=e2e_seconds,
@@ -370,7 +372,7 @@ def _iterations(completion_tokens: int | None, load: LoadAtDecision) -> int | No
     return max(0, completion_tokens - 1)
 
 
-def _slowdown(usual_sequences: Floats, alone: Floats, each_beside: Floats) -> Floats:
+def _slowdown(usual_sequences: Floats, slowing: Floats) -> Floats:
     """How many times longer an iteration usually takes on each row than on an idle instance, at least 1.
 
     For n sequences that leave an instance at the rate n / (S (W + H n)) and arrive at the rate r, what one more of
@@ -382,7 +384,7 @@ def _slowdown(usual_sequences: Floats, alone: Floats, each_beside: Floats) -> Fl
     present load, over the share of the instance that the arrivals leave free; and since the mean load is
     r S (W + H) / (1 - r S H), that share's inverse is (W + H + H * mean load) / (W + H).
     """
-    slowdown: Floats = 1.0 + usual_sequences * each_beside / alone
+    slowdown: Floats = 1.0 + usual_sequences * slowing
     return slowdown
 
 

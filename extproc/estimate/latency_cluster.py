@@ -67,7 +67,7 @@ class Lesson:
         to_first: Units of each part until the first token.
         decoding: Units of each part from the first token to the last, by the load at the decision; None when the
             answer's length is not known.
-        decoding_amid: The same by the mean of the loads at the decision and at the end; None when not known.
+        decoding_meanwhile: The same by the mean load while it was there; None when not known.
         iterations: Tokens after the first.
         ttft_seconds: To the first token; None when it is not known.
         e2e_seconds: To the last token.
@@ -76,7 +76,7 @@ class Lesson:
     load: LoadAtDecision
     to_first: Floats
     decoding: Floats | None
-    decoding_amid: Floats | None
+    decoding_meanwhile: Floats | None
     iterations: int
     ttft_seconds: float | None
     e2e_seconds: float
@@ -102,8 +102,8 @@ class ClusterLatency:
     """What was learned of one cluster.
 
     Load at the decision predicts, but does not cause, what a request meets later: a crowded instance empties, an
-    empty one fills up. A law fitted on it finds H too small, so a second one is fitted on the mean of the loads at
-    the decision and at the end. The first one predicts; the second one prices what a request does to others.
+    empty one fills up. A law fitted on it finds H too small, so a second one is fitted on the mean load while
+    the request was there. The first one predicts; the second one prices what a request does to others.
 
     Attributes:
         law: What each part of a latency costs, by the load at the decision.
@@ -157,6 +157,15 @@ class ClusterLatency:
         self.total_spreads[level].learn(math.log(lesson.e2e_seconds / lesson.predicted_seconds))
         if lesson.ttft_seconds is None:
             units = lesson.to_first + lesson.decoding
+            if lesson.decoding_meanwhile is not None:
+                self.causal_law.learn(
+                    lesson.to_first + lesson.decoding_meanwhile,
+                    lesson.e2e_seconds,
+                    Target.TOTAL,
+                    replace(instance.decode),
+                    level=level,
+                    siblings=siblings,
+                )
             self.law.learn(
                 units, lesson.e2e_seconds, Target.TOTAL, instance.decode, level=level, siblings=siblings
             )
@@ -170,9 +179,9 @@ class ClusterLatency:
         if lesson.iterations == 0 or seconds <= 0.0:
             return
         level, excess = lesson.total_level, FEW_ITERATIONS / lesson.iterations
-        if lesson.decoding_amid is not None:
+        if lesson.decoding_meanwhile is not None:
             self.causal_law.learn(
-                lesson.decoding_amid,
+                lesson.decoding_meanwhile,
                 seconds,
                 Target.DECODE,
                 replace(instance.decode),

@@ -34,7 +34,8 @@ class Column(IntEnum):
         BASE: An iteration.
         OWN: An own sequence, per iteration.
         BESIDE: A sequence beside, per iteration.
-        CAUSED: What an own sequence adds to an iteration of each sequence beside.
+        CAUSAL: An iteration of an otherwise idle instance, by what load does rather than by what it foretells.
+        SLOWING: Share by which a sequence beside lengthens an iteration of an otherwise idle instance.
         SLOTS: Most running sequences.
     """
 
@@ -46,8 +47,9 @@ class Column(IntEnum):
     BASE = 5
     OWN = 6
     BESIDE = 7
-    CAUSED = 8
-    SLOTS = 9
+    CAUSAL = 8
+    SLOWING = 9
+    SLOTS = 10
 
 
 def prior_seconds(speed: Speed) -> Floats:
@@ -65,11 +67,16 @@ def columns_of(cluster: ClusterLatency) -> tuple[Floats, Floats]:
     """The columns of an instance that is as its cluster: those of the TTFT, and those of each iteration."""
     overhead, prefill, backlog, crowd, waiting, base, own, interference = cluster.law.seconds.tolist()
     interference *= cluster.prompt_tokens / cluster.output_tokens
-    caused = float(cluster.causal_law.seconds[Part.ITERATION_PER_SEQUENCE])
+    causal = cluster.causal_law.seconds
+    own_causal = float(causal[Part.ITERATION_PER_SEQUENCE])
+    beside_causal = (
+        own_causal + float(causal[Part.INTERFERENCE]) * cluster.prompt_tokens / cluster.output_tokens
+    )
+    alone_causal = float(causal[Part.ITERATION_BASE]) + own_causal
     alone = overhead + FIRST_ITERATIONS * (base + own)
     first_beside = crowd * cluster.prompt_tokens + FIRST_ITERATIONS * own
     first = np.array([alone, prefill, backlog, waiting, first_beside])
-    return first, np.array([base, own, own + interference, caused])
+    return first, np.array([base, own, own + interference, alone_causal, beside_causal / alone_causal])
 
 
 def units_to_first(

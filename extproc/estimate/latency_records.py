@@ -14,6 +14,7 @@ class LoadAtDecision:
     Attributes:
         sequences: Sequences in the instance before this request, running or waiting.
         own_sequences: Sequences of the request itself.
+        sequence_seconds: Integral of the instance's sequences over time.
         backlog_tokens: Prompt tokens sent before and probably not yet prefilled.
         waiting_seconds: Predicted wait for a slot, before its learned multiplier; 0 when a slot is free.
         preemption_share: Preemptions per running sequence, 0 to 1.
@@ -25,6 +26,7 @@ class LoadAtDecision:
 
     sequences: float
     own_sequences: int
+    sequence_seconds: float
     backlog_tokens: float
     waiting_seconds: float
     preemption_share: float
@@ -54,6 +56,7 @@ class LatencyPrediction:
         backlog_tokens: Prompt tokens before this request's.
         preemption_share: Preemptions per running sequence, 0 to 1.
         own_sequences: Sequences of the request itself.
+        sequence_seconds: Integral of the instance's sequences over time.
     """
 
     ttft_seconds: Floats
@@ -69,12 +72,14 @@ class LatencyPrediction:
     backlog_tokens: Floats
     preemption_share: Floats
     own_sequences: int
+    sequence_seconds: Floats
 
     def load(self, position: int) -> LoadAtDecision:
         """What is to be kept, until the request ends, of the decision for one position."""
         return LoadAtDecision(
             sequences=float(self.sequences[position]),
             own_sequences=self.own_sequences,
+            sequence_seconds=float(self.sequence_seconds[position]),
             backlog_tokens=float(self.backlog_tokens[position]),
             waiting_seconds=float(self.waiting_seconds[position]),
             preemption_share=float(self.preemption_share[position]),

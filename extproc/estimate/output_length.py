@@ -48,6 +48,9 @@ PRIOR_QUANTILES: tuple[tuple[float, int], ...] = (
 
 Floats = npt.NDArray[np.float64]
 
+_FLOORS: Floats = np.array((0, *EDGES[:-1]), dtype=np.float64)
+_WIDTHS: Floats = np.array(EDGES, dtype=np.float64) - _FLOORS
+
 
 class TextKind(StrEnum):
     """What a prompt mostly is, as far as it bears on the length of its answer."""
@@ -149,6 +152,16 @@ class OutputLengthEstimator:
         low, high = (EDGES[index - 1] if index else 0), EDGES[index]
         part = 1.0 if above <= below else min(1.0, (wanted - below) / (above - below))
         return max(1, math.ceil(low + part * (high - low)))
+
+    def expected(self, model: str, text: TextProfile, at_most: int | None = None) -> float:
+        """Mean length in tokens under a limit of `at_most` tokens; None for no limit. At least 1.
+
+        The mean, not the median, is what answers cost: a few that do not end can take more than all others together.
+        """
+        surviving = 1.0 - np.array(self._cumulative(model, kind_of(text)))
+        middle = 0.5 * (np.concatenate(([1.0], surviving[:-1])) + surviving)
+        widths = _WIDTHS if at_most is None else np.clip(at_most - _FLOORS, 0.0, _WIDTHS)
+        return max(1.0, float(widths @ middle))
 
     def learn(self, model: str, text: TextProfile, completion_tokens: int, *, was_cut: bool) -> None:
         """Learn the length of one answer; one that was cut by a limit is known to be at least that long."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extproc.estimate.answer_limits import AnswerLimits
 from extproc.estimate.latency_records import LatencyPrediction
 from extproc.fleet.snapshot import Floats, Ints
 
@@ -20,7 +21,10 @@ class Predictions:
         names: Models in the order of `chances`.
         failed: Models that failed before in the session.
         latency: Latencies by candidate.
+        output_tokens: Expected output tokens of the candidate's model, shape (k,).
         usd: Price of one attempt in dollars, shape (k,).
+        output_usd: The part of it that the output takes, shape (k,).
+        limits: What an answer of each model may be cut at, in the order of `names`; None where nothing is known.
         ability: Mean and standard deviation of the nodes under `weights`.
     """
 
@@ -31,8 +35,11 @@ class Predictions:
     names: tuple[str, ...]
     failed: tuple[str, ...]
     latency: LatencyPrediction
+    output_tokens: Floats
     usd: Floats
+    output_usd: Floats
     ability: tuple[float, float]
+    limits: tuple[AnswerLimits | None, ...]
 
     @property
     def chance(self) -> Floats:

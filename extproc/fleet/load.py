@@ -66,6 +66,7 @@ class LoadBook:
     def _allocate(self, rows: int) -> None:
         self._sequences = np.zeros(rows)
         self._usual = np.zeros(rows)
+        self._sequence_seconds = np.zeros(rows)
         self._usual_at = 0.0
         self._output_tokens = np.zeros(rows)
         self._backlog = np.zeros(rows)
@@ -157,10 +158,12 @@ class LoadBook:
         """Our own sequences in flight, by instance, without what scrapes add."""
         return {a: int(n) for a, n in zip(self.table.addresses, self._sequences, strict=True)}
 
-    def sequences_on(self, address: str) -> float | None:
-        """Our own sequences in flight on one instance; None for an address that is not in the fleet."""
+    def sequence_seconds_on(self, address: str, now: float) -> float | None:
+        """Integral of an instance's sequences up to `now`; None for an address that is not in the fleet."""
         row = self.table.row_by_address.get(address)
-        return None if row is None else float(self._sequences[row])
+        if row is None:
+            return None
+        return float(self._sequence_seconds[row] + max(0.0, now - self._usual_at) * self._sequences[row])
 
     def _remove(self, decision_id: str) -> bool:
         entry = self._in_flight.pop(decision_id, None)
@@ -241,6 +244,7 @@ class LoadBook:
         return FleetSnapshot(
             table=self.table,
             sequences=sequences,
+            sequence_seconds=self._sequence_seconds.copy(),
             usual_sequences=self._usual.copy(),
             mean_output_tokens=self._output_tokens / np.maximum(1.0, self._sequences),
             prefill_backlog_tokens=self._backlog.copy(),
@@ -257,6 +261,7 @@ class LoadBook:
         self._usual_at = max(self._usual_at, now)
         if elapsed:
             self._usual += -math.expm1(-elapsed / USUAL_SECONDS) * (sequences - self._usual)
+            self._sequence_seconds += elapsed * sequences
 
     # -- reconfiguration -----------------------------------------------------------------------------------------
 

@@ -133,6 +133,7 @@ class FleetSnapshot:
     Attributes:
         table: The unchanging part.
         sequences: Sequences in the instance, running or waiting: our own in flight, corrected by scrapes.
+        sequence_seconds: Integral of `sequences` over the time since the book was opened.
         usual_sequences: `sequences` averaged over the last half minute or so: how busy the instance usually is.
         mean_output_tokens: Mean output budget of our sequences in flight; 0 where there are none.
         prefill_backlog_tokens: Prompt tokens sent and probably not yet prefilled.
@@ -145,6 +146,7 @@ class FleetSnapshot:
 
     table: FleetTable
     sequences: Floats
+    sequence_seconds: Floats
     usual_sequences: Floats
     mean_output_tokens: Floats
     prefill_backlog_tokens: Floats

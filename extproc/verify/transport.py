@@ -77,6 +77,10 @@ def _check_finish(spec: TransportSpec, choice: Choice, tokens: int | None, cut: 
     return None
 
 
+CUT_REASONS = frozenset({"transport.context-full", "transport.own-limit"})
+"""Reasons of rejections that say that a limit ended the answer."""
+
+
 def _check_cut(spec: TransportSpec, tokens: int | None, cut: int) -> Finding | None:
     """Tell who cut an answer.
 

@@ -54,7 +54,7 @@ class _Case:
             ttft_seconds=0.1,
             e2e_seconds=2.4,
             attempts=1,
-            sequences_at_end=3.0,
+            sequences_meanwhile=3.0,
         )
 
 

@@ -142,16 +142,16 @@ class Ours:
 
     def learn(self, moment: Moment, ended: Ended) -> None:
         """Learn as the service does."""
-        request = ended.request
+        request, load = ended.request, self._loads.pop(moment.number)
         self.estimator.learn(
             moment.snapshot.table.addresses[moment.row],
-            self._loads.pop(moment.number),
+            load,
             prompt_tokens=request.prompt_tokens,
             completion_tokens=request.output_tokens,
             ttft_seconds=request.ttft_seconds if self._is_streamed else None,
             e2e_seconds=request.total_seconds,
             attempts=1,
-            sequences_at_end=ended.sequences_at_end,
+            sequences_meanwhile=(load.sequences + ended.sequences_at_end) / 2.0,
         )
 
 

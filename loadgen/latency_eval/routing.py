@@ -67,6 +67,7 @@ class _Router:
 
     def _learn(self, done: Completion, sent: _Sent, total: float) -> None:
         row = self._book.table.row_by_address[sent.address]
+        left = float(self._book.snapshot(done.finished_seconds).sequences[row])
         self._estimator.learn(
             sent.address,
             sent.load,
@@ -75,7 +76,7 @@ class _Router:
             ttft_seconds=done.first_token_seconds - done.submitted_seconds,
             e2e_seconds=total,
             attempts=1,
-            sequences_at_end=float(self._book.snapshot(done.finished_seconds).sequences[row]),
+            sequences_meanwhile=(sent.load.sequences + left) / 2.0,
         )
 
     def send(self, number: int, now: float, prompt_tokens: int, output_tokens: int) -> None:

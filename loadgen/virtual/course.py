@@ -21,6 +21,7 @@ class Course:
         hedges: True when a try that exceeds its timeout is raced by the next one instead of being given up.
         is_verified: True when a wrong answer is followed by the next try.
         overflow_addresses: Instances whose context-length rejection is followed by the next try.
+        max_tokens: Output tokens at which the answer of each address is cut, None for no limit; empty for none.
     """
 
     decision_id: str
@@ -31,6 +32,7 @@ class Course:
     hedges: bool = False
     is_verified: bool = False
     overflow_addresses: tuple[str, ...] = ()
+    max_tokens: tuple[int | None, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan) -> Course:
@@ -44,7 +46,13 @@ class Course:
             hedges=plan.hedges,
             is_verified=plan.is_verified,
             overflow_addresses=plan.overflow_addresses,
+            max_tokens=tuple(attempt.max_tokens for attempt in plan.attempts),
         )
+
+    def limited(self, number: int, output_tokens: int) -> int:
+        """Tokens that try `number` makes of an answer of so many."""
+        limit = self.max_tokens[number] if self.max_tokens else None
+        return output_tokens if limit is None else min(output_tokens, limit)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +66,8 @@ class Try:
         ended_seconds: When it ended; None while it is under way.
         status: 200; 400 too long; 503 queue full; 0 when it was given up.
         output_tokens: Tokens generated, also of an answer that nobody waited for.
-        is_correct: None when there was no answer.
+        is_correct: None when there was no answer; False for one that was cut.
+        was_cut: True when a limit ended the answer.
     """
 
     address: str
@@ -68,6 +77,7 @@ class Try:
     status: int = 0
     output_tokens: int = 0
     is_correct: bool | None = None
+    was_cut: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
 from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
 from extproc.decide.plan import Plan
+from extproc.decide.quality_planner import CUT
 from extproc.facts.grams import hash_grams
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import profile_text
@@ -33,6 +34,10 @@ class Decider(Protocol):
 
     def goes_on(self, report: Report, now: float) -> bool:
         """Whether a verified course goes on after the wrong answer of its last try."""
+        ...
+
+    def hear_answer(self, report: Report, now: float) -> None:
+        """A course ended at `now`, and whoever judges has judged what was delivered."""
         ...
 
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
@@ -85,6 +90,9 @@ class PolicyDecider:
     def goes_on(self, report: Report, now: float) -> bool:  # noqa: ARG002 - the protocol's
         """Never: a course of one try ends with it."""
         return False
+
+    def hear_answer(self, report: Report, now: float) -> None:
+        """Nothing to learn: what a policy knows, it knew before the run."""
 
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
         """Nothing to learn: a course of one try ends with it."""
@@ -152,28 +160,45 @@ class RouterDecider:
     def goes_on(self, report: Report, now: float) -> bool:
         """As the service decides between two tries: at the load of this moment."""
         plan, facts = self._plans[report.course.decision_id]
-        position = len(report.tries) - 1
-        rejected = plan.attempts[position]
+        position, last = len(report.tries) - 1, report.tries[-1]
         goes_on, _ = self._router.goes_on(
             AttemptContext(
                 decision_id=plan.decision_id,
                 plan=_carried(plan, facts),
                 position=position,
                 number=len(report.tries),
-                reason="expectation.exact",
+                reason=CUT if last.was_cut else "expectation.exact",
                 elapsed_seconds=now - report.started_seconds,
             ),
             now,
         )
+        if goes_on:
+            self._judged(plan, report, last, goes_on=True)
+        return goes_on
+
+    def hear_answer(self, report: Report, now: float) -> None:
+        """Tell the verdict on what was delivered: the gateway's own, or what the client posts."""
+        plan, facts = self._plans[report.course.decision_id]
+        if report.delivered is None:
+            return
+        if plan.is_verified:
+            self._judged(plan, report, report.delivered, goes_on=False)
+        elif facts.session:
+            self._router.feedback(
+                facts.session, attempt=None, is_correct=bool(report.delivered.is_correct), now=now
+            )
+
+    def _judged(self, plan: Plan, report: Report, judged: Try, *, goes_on: bool) -> None:
         self._router.record_verdict(
             plan.decision_id,
-            model=rejected.model,
-            address=rejected.address,
-            chance=rejected.chance,
-            is_correct=False,
+            model=judged.model,
+            address=judged.address,
+            chance=plan.attempts[report.tries.index(judged)].chance,
+            is_correct=bool(judged.is_correct),
             goes_on=goes_on,
+            completion_tokens=judged.output_tokens,
+            was_cut=judged.was_cut,
         )
-        return goes_on
 
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
         """Hand on the record of a try."""
@@ -233,7 +258,12 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
     budget = plan.budget
     return CarriedPlan(
         attempts=tuple(
-            CarriedAttempt(address=attempt.address, model=attempt.model, chance=attempt.chance)
+            CarriedAttempt(
+                address=attempt.address,
+                model=attempt.model,
+                chance=attempt.chance,
+                max_tokens=attempt.max_tokens,
+            )
             for attempt in plan.attempts
         ),
         max_retries=plan.max_retries,

@@ -76,7 +76,7 @@ class Gateway:
                 address,
                 request_id,
                 prompt_tokens=call.question.prompt_tokens,
-                output_tokens=call.question.output_tokens[attempt.model],
+                output_tokens=call.course.limited(number, call.question.output_tokens[attempt.model]),
                 prompt=call.question.key,
             )
         except QueueFullError:
@@ -92,7 +92,8 @@ class Gateway:
     def _answered(self, completion: Completion) -> None:
         call, attempt = self._under_way[completion.request_id]
         attempt.output_tokens = completion.output_tokens
-        attempt.is_correct = call.question.correct[attempt.model]
+        attempt.was_cut = completion.output_tokens < call.question.output_tokens[attempt.model]
+        attempt.is_correct = call.question.correct[attempt.model] and not attempt.was_cut
         self._end_try(call, completion.request_id, HTTPStatus.OK)
         if call.is_over:  # it finished at the very moment at which it would have been aborted
             return

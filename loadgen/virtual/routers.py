@@ -8,6 +8,7 @@ import numpy as np
 
 from extproc.decide.budget import OutputProvision
 from extproc.decide.planner import PlanPolicy
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -71,11 +72,12 @@ def build_router(
         rng: Source of randomness for policies that want it.
         declared: Chance of each model that `quality` does not know.
     """
-    prompts, outputs = PromptTokenEstimator(), OutputLengthEstimator()
+    prompts, outputs, limits = PromptTokenEstimator(), OutputLengthEstimator(), AnswerLimitEstimator()
     for question in training:
         text = profile_text([question.text])
         for model, tokens in question.output_tokens.items():
             outputs.learn(model, text, tokens, was_cut=False)
+            limits.learn(model, tokens, is_correct=question.correct[model], was_cut=False)
             prompts.learn(
                 model=model,
                 text=text,
@@ -93,6 +95,7 @@ def build_router(
             quality=QualityEstimator(quality, declared=declared),
             latency=LatencyEstimator(FleetTable.of(fleet.topology)),
             outputs=outputs,
+            limits=limits,
         ),
         sessions=SessionBook(),
         rng=rng,

@@ -174,6 +174,7 @@ class Simulation:
             self._gateway.send(course, story.question, partial(self._ended, story, asked))
 
     def _ended(self, story: Story, asked: Asked, report: Report) -> None:
+        self._decider.hear_answer(report, self._events.now)
         self._events.after(REPORT_SECONDS, partial(self._report_end, report))
         for attempt in report.tries:
             asked.rows.append(self._rows[attempt.address])

@@ -151,3 +151,17 @@ def test_every_try_is_reported_once() -> None:
     stage.send(a_course("a", "b", "c", is_verified=True, per_try_timeout_seconds=0.55, hedges=True))
     report = stage.run()
     assert sorted(id(attempt) for attempt in report.tries) == sorted(id(attempt) for attempt in stage.tries)
+
+
+def test_an_answer_that_is_cut_is_wrong_and_goes_on() -> None:
+    """A limit of the course ends the answer of its try, and the engine makes no more tokens than that."""
+    stage = Stage()
+    stage.send(a_course("b", "c", is_verified=True, max_tokens=(4, None)))
+
+    report = stage.run()
+
+    assert [("b", 4, True, False), ("c", 10, False, True)] == [
+        (attempt.address, attempt.output_tokens, attempt.was_cut, attempt.is_correct)
+        for attempt in report.tries
+    ]
+    assert report.delivered is report.tries[1]

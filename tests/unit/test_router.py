@@ -18,6 +18,7 @@ from extproc.decide.planner import PlanPolicy, Verification
 from extproc.decide.weights import Overrides, Reference
 from extproc.decide.witness import Witness
 from extproc.errors import ModelNotFoundError
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -59,6 +60,7 @@ def make_router(make_fleet: Callable[..., Fleet]) -> Callable[..., Router]:
                 quality=QualityEstimator(),
                 latency=LatencyEstimator(FleetTable.of(fleet)),
                 outputs=OutputLengthEstimator(),
+                limits=AnswerLimitEstimator(),
             ),
             sessions=SessionBook(),
             rng=np.random.default_rng(1),
@@ -363,6 +365,49 @@ def test_a_carried_objective_decides_between_attempts(
     )
 
     assert expected == router.goes_on(context, 0.0)
+
+
+def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Callable[..., Router]) -> None:
+    """However little a correct answer is worth: what the client would get is no whole answer."""
+    router = make_router(WISHING)
+    first, second, *_ = router.book.table.addresses
+    plan = CarriedPlan(
+        attempts=(
+            CarriedAttempt(address=first, model="a", chance=0.5, max_tokens=100),
+            CarriedAttempt(address=second, model="a", chance=0.01),
+        ),
+        max_retries=1,
+        is_verified=True,
+        objective=Objective(worth_seconds=0.01, congestion_weight=1.0, seconds_per_usd=0.0),
+        prompt_tokens=100,
+    )
+    context = AttemptContext(
+        decision_id="1", plan=plan, position=0, number=1, reason="transport.context-full", elapsed_seconds=1.0
+    )
+
+    assert router.goes_on(context, 0.0) == (True, "was_cut")
+
+
+def test_verdicts_teach_where_long_answers_are_wrong(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Once a hundred answers were judged, a plan that may go on limits the model whose long answers never are right."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS))
+    for number in range(400):
+        runs_on = number % 4 == 0
+        router.record_verdict(
+            str(number),
+            model="a",
+            address="",
+            chance=None,
+            is_correct=not runs_on,
+            goes_on=False,
+            completion_tokens=3000 if runs_on else 50 + number % 40,
+        )
+
+    found = router._estimators.limits.limits("a")
+    assert found is not None
+    assert found.mean_share[found.right_share > 0.99].min() < 0.2
 
 
 def test_the_price_of_a_plan_includes_its_retries(

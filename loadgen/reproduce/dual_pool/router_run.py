@@ -13,6 +13,7 @@ from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
 from extproc.decide.planner import PlanPolicy
 from extproc.errors import BadRequestError
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -74,6 +75,7 @@ class RouterChooser:
                 quality=QualityEstimator(),
                 latency=LatencyEstimator(FleetTable.of(fleet)),
                 outputs=OutputLengthEstimator(),
+                limits=AnswerLimitEstimator(),
             ),
             sessions=SessionBook(),
             rng=rng,

@@ -14,6 +14,7 @@ from extproc.decide.budget import OutputProvision
 from extproc.decide.first_correct import DEFAULT_OBJECTIVE
 from extproc.decide.order import Policy as RouterPolicy
 from extproc.decide.planner import Verification
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -172,6 +173,7 @@ def _router(*, is_verified: bool) -> DeciderMaker:
                 quality=QualityEstimator(bench.quality),
                 latency=LatencyEstimator(FleetTable.of(fleet.topology)),
                 outputs=outputs,
+                limits=AnswerLimitEstimator(),
             ),
             sessions=SessionBook(),
             rng=np.random.default_rng(0),

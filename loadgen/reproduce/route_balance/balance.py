@@ -173,6 +173,9 @@ class BalanceDecider:
         """Never: a course of one try ends with it."""
         return False
 
+    def hear_answer(self, report: Report, now: float) -> None:
+        """Nothing to learn: what the score knows of quality, it knew before the run."""
+
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
         """Nothing to learn."""
 

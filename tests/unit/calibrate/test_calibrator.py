@@ -65,9 +65,9 @@ def an_outcome(*, usage: Usage | None, status: int = 200, decided: bool = True, 
 def taught(outcome: Outcome) -> Heard:
     heard = Heard()
     estimator: Any = heard
-    Calibrator(estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator)).learn(
-        outcome, now=1.0
-    )
+    Calibrator(
+        estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator, limits=estimator)
+    ).learn(outcome, now=1.0)
     return heard
 
 
@@ -116,7 +116,9 @@ def test_lessons_are_rationed() -> None:
     """A burst is learned from as far as was saved, and afterwards at the steady rate."""
     heard = Heard()
     estimator: Any = heard
-    calibrator = Calibrator(estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator))
+    calibrator = Calibrator(
+        estimator, Estimators(quality=estimator, latency=estimator, outputs=estimator, limits=estimator)
+    )
     outcome = an_outcome(usage=Usage(prompt_tokens=110, completion_tokens=30))
     burst = sum(calibrator.learn(outcome, now=10.0) for _ in range(1000))
     later = sum(calibrator.learn(outcome, now=11.0) for _ in range(1000))

@@ -12,6 +12,7 @@ import pytest
 from extproc.decide.order import Policy
 from extproc.decide.plan import TokenBudget
 from extproc.decide.planner import PlanPolicy
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -80,7 +81,10 @@ def make_predictions() -> Callable[..., Predictions]:
     ) -> Predictions:
         table = snapshot.table
         estimators = Estimators(
-            quality=QualityEstimator(), latency=LatencyEstimator(table), outputs=OutputLengthEstimator()
+            quality=QualityEstimator(),
+            latency=LatencyEstimator(table),
+            outputs=OutputLengthEstimator(),
+            limits=AnswerLimitEstimator(),
         )
         made = Forecaster(estimators, table).forecast(
             RequestFacts(api=Api.CHAT_COMPLETIONS, model="auto"),

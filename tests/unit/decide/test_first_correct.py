@@ -64,9 +64,13 @@ def predictions(
             iteration_seconds=zeros,
             iteration_alone_seconds=zeros,
             own_sequences=1,
+            sequence_seconds=zeros,
         ),
+        output_tokens=np.full(4, 100.0),
         usd=np.array([0.001, 0.001, 0.01, 0.01]),
+        output_usd=np.array([0.0005, 0.0005, 0.005, 0.005]),
         ability=(0.0, 1.0),
+        limits=(None, None),
     )
 
 

@@ -104,6 +104,7 @@ def case(
         snapshot=snapshot,
         history=SessionHistory(attempts=1, failed_models=(), last_address=last, started_at=0.0),
         horizon=3,
+        may_cut=False,
         objective=DEFAULT_OBJECTIVE,
         weights=PRESETS[Preset.COST],
         quality_norm=QualityNorm.RAW,

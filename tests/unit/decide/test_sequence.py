@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.decide.sequence import MOST_CANDIDATES, Floats, Step, best_sequence, value_of_going_on
+from extproc.decide.sequence import MOST_CANDIDATES, Floats, Limits, Step, best_sequence, value_of_going_on
 
 ONE_NODE = np.ones(1)
 
@@ -183,3 +183,85 @@ def test_all_sets_at_once_give_what_one_by_one_gives(seed: int, count: int, limi
         (step.candidate, step.is_worth_it) for step in steps
     ]
     assert pytest.approx([step.chance for step in expected]) == [step.chance for step in steps]
+
+
+def test_a_limit_that_saves_more_than_it_loses_is_set_on_all_but_the_last_attempt() -> None:
+    """Half the price for a twentieth of the right answers: taken where another attempt follows, never at the end."""
+    cheap = Limits(np.array([200]), np.array([0.95]), np.array([5.0]))
+    table = np.array([[0.5], [0.6]])
+
+    steps = best_sequence(
+        table,
+        np.ones(1),
+        np.array([10.0, 30.0]),
+        worth_seconds=100.0,
+        max_attempts=2,
+        limits=[cheap, cheap],
+    )
+
+    assert [0, 1] == [step.candidate for step in steps]
+    assert [200, None] == [step.max_tokens for step in steps]
+    assert steps[0].chance == pytest.approx(0.95 * 0.5)
+
+
+def test_a_limit_that_loses_more_than_it_saves_is_not_set() -> None:
+    """Half of the right answers for a tenth of the price is no bargain."""
+    dear = Limits(np.array([50]), np.array([0.5]), np.array([1.0]))
+
+    steps = best_sequence(
+        np.array([[0.5], [0.6]]),
+        np.ones(1),
+        np.array([10.0, 30.0]),
+        worth_seconds=100.0,
+        max_attempts=2,
+        limits=[dear, None],
+    )
+
+    assert [None, None] == [step.max_tokens for step in steps]
+
+
+@given(
+    chances=st.lists(st.floats(0.05, 0.95), min_size=2, max_size=4),
+    worth=st.floats(1.0, 500.0),
+    seed=st.integers(0, 1000),
+)
+def test_limits_are_chosen_as_by_trying_all(chances: list[float], worth: float, seed: int) -> None:
+    """For independent candidates no order with no other limits is worth more."""
+    rng = np.random.default_rng(seed)
+    count = len(chances)
+    prices = rng.uniform(1.0, 50.0, count)
+    shares = np.sort(rng.uniform(0.3, 1.0, (count, 2)), axis=1)
+    saved = -np.sort(-rng.uniform(0.0, 1.0, (count, 2)), axis=1) * prices[:, np.newaxis]
+    limits = [Limits(np.array([10, 20]), shares[row], saved[row]) for row in range(count)]
+
+    def value(order: tuple[int, ...], chosen: tuple[int, ...]) -> float:
+        worth_of = 0.0
+        for candidate, limit in reversed(list(zip(order, chosen, strict=True))):
+            share, off = (1.0, 0.0) if limit < 0 else (shares[candidate, limit], saved[candidate, limit])
+            if limit >= 0 and worth_of <= 0.0:
+                return -np.inf
+            chance = chances[candidate] * share
+            worth_of = worth * chance - (prices[candidate] - off) + (1.0 - chance) * max(0.0, worth_of)
+        return worth_of
+
+    steps = best_sequence(
+        np.array(chances)[:, np.newaxis],
+        np.ones(1),
+        prices,
+        worth_seconds=worth,
+        max_attempts=count,
+        limits=limits,
+    )
+    made = [step for number, step in enumerate(steps) if number == 0 or step.is_worth_it]
+    found = value(
+        tuple(step.candidate for step in made),
+        tuple(-1 if step.max_tokens is None else (10, 20).index(step.max_tokens) for step in made),
+    )
+
+    best = max(
+        value(order, chosen)
+        for length in range(1, count + 1)
+        for order in itertools.permutations(range(count), length)
+        for chosen in itertools.product((-1, 0, 1), repeat=length)
+    )
+    assert found == pytest.approx(best, rel=1e-6, abs=1e-6)

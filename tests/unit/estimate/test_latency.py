@@ -295,10 +295,10 @@ def test_many_quantiles_are_answered(estimator: LatencyEstimator, snapshot: Flee
     assert sorted(uppers) == uppers
 
 
-def test_load_at_the_end_prices_what_a_request_causes(
+def test_the_load_meanwhile_prices_what_a_request_causes(
     estimator: LatencyEstimator, snapshot: FleetSnapshot
 ) -> None:
-    """Requests that met an empty instance which then filled up show H, if the load at their end is told."""
+    """Requests that met an empty instance which then filled up show H, if the load meanwhile is told."""
     rng = np.random.default_rng(0)
     for _ in range(300):
         beside = float(rng.integers(0, 4))
@@ -309,7 +309,7 @@ def test_load_at_the_end_prices_what_a_request_causes(
             prompt_tokens=1,
             ttft_seconds=0.03,
             e2e_seconds=0.03 + seconds,
-            sequences_at_end=beside,
+            sequences_meanwhile=beside / 2,
         )
 
     assert estimator.speed("a-short").iteration_per_sequence_seconds == pytest.approx(3 * H, rel=0.35)
@@ -352,7 +352,7 @@ def test_an_instance_that_moves_to_another_cluster_starts_anew(
 
 def test_state_survives_json(estimator: LatencyEstimator, snapshot: FleetSnapshot) -> None:
     """A restored estimator predicts what the original does."""
-    teach(estimator, snapshot, times=30, sequences_at_end=2.0)
+    teach(estimator, snapshot, times=30, sequences_meanwhile=2.0)
     copy = LatencyEstimator(snapshot.table)
 
     copy.restore(json.loads(json.dumps(estimator.state())))

@@ -15,6 +15,7 @@ from extproc.fleet.topology import Cluster
 LOAD = LoadAtDecision(
     sequences=2.0,
     own_sequences=1,
+    sequence_seconds=0.0,
     backlog_tokens=50.0,
     waiting_seconds=0.5,
     preemption_share=0.0,
@@ -34,7 +35,7 @@ def cluster(make_cluster: Callable[..., Cluster]) -> Cluster:
 def test_what_is_learned_from_is_what_is_predicted(cluster: Cluster) -> None:
     """Units times prices give the same seconds as the columns of a row: else learning would be biased."""
     learned = ClusterLatency(prior_seconds(cluster.speed))
-    (alone, prefill, backlog, waiting, first_beside), (base, own, beside, _) = columns_of(learned)
+    (alone, prefill, backlog, waiting, first_beside), (base, own, beside, *_) = columns_of(learned)
 
     first = float(units_to_first(LOAD, cluster, learned, 100) @ learned.law.seconds)
     every = float(units_of_decoding(LOAD, LOAD.sequences, cluster, learned) @ learned.law.seconds)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -43,6 +44,7 @@ class World:
                 quality=self.quality,
                 latency=LatencyEstimator(FleetTable.of(fleet)),
                 outputs=OutputLengthEstimator(),
+                limits=AnswerLimitEstimator(),
             ),
             sessions=SessionBook(),
             rng=np.random.default_rng(0),
