@@ -190,6 +190,7 @@ def draw(advice: Advice, path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8.0, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -202,18 +203,21 @@ def draw(advice: Advice, path: Path) -> None:
         bars = axes.bar(names, counts, bottom=bottom, label=label, color=colour, width=0.6)
         axes.bar_label(bars, label_type="center", color="white")
         bottom = [before + count for before, count in zip(bottom, counts, strict=True)]
-    for name, colour in ((BASELINE, "#b3452c"), (ONE_POOL, "#d9902f")):
+    lines = ((BASELINE, "#b3452c", "--"), (ONE_POOL, "#d9902f", ":"))
+    for name, colour, style in lines:
         option = advice.options[name]
         if option.instances is not None:
             axes.axhline(
                 option.instances,
                 color=colour,
-                linestyle="--",
+                linestyle=style,
+                linewidth=2,
                 label=f"{title(advice, option)}: {option.instances}",
             )
     axes.set_xlabel("threshold of the short pool, tokens (prompt + output)")
     axes.set_ylabel("instances under the SLO")
     axes.set_title(f"{advice.request.rate:.4g} requests/s on {advice.request.hardware.name}")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,11 @@ from loadgen.reproduce.dual_pool import STUDY
 from loadgen.reproduce.dual_pool.arms import ARMS, arm_of, short_shape
 from loadgen.reproduce.dual_pool.machines import HOMOGENEOUS, PUBLISHED, SHORT, kv_blocks
 from loadgen.reproduce.dual_pool.scale import FULL, QUICK, small_tasks
-from loadgen.reproduce.dual_pool.size_findings import closed_form_finding, savings_findings
+from loadgen.reproduce.dual_pool.size_findings import (
+    closed_form_finding,
+    savings_findings,
+    third_pool_finding,
+)
 from loadgen.reproduce.dual_pool.sizes import Sizes, over_seeds
 from loadgen.reproduce.dual_pool.sizing_tasks import SizingResult, SizingTask, run_sizing
 from loadgen.reproduce.dual_pool.traces import LMSYS_MEAN_OUTPUT, TRACES, azure, azure_tailed, lmsys
@@ -133,6 +139,18 @@ def test_closed_form_below_the_simulation_is_no_upper_bound() -> None:
     above = Sizes.of(tasks, [_result(100), _result(30, ClosedForm(1.0, 4.0, 0.75))])
     assert Verdict.FAILS is closed_form_finding(below).verdict
     assert Verdict.CONDITIONAL is closed_form_finding(above).verdict
+
+
+def test_third_pool_is_judged_against_two() -> None:
+    """A saving near the published one holds; without the arm there is nothing to say."""
+
+    def cell(arm: str) -> SizingTask:
+        return replace(_task(arm, 1), trace="azure_tailed")
+
+    tasks = [cell("dual"), cell("triple")]
+    assert Verdict.HOLDS is third_pool_finding(Sizes.of(tasks, [_result(100), _result(98)])).verdict
+    assert Verdict.CONDITIONAL is third_pool_finding(Sizes.of(tasks, [_result(100), _result(80)])).verdict
+    assert Verdict.NOT_REPRODUCED is third_pool_finding(Sizes.of(tasks[:1], [_result(100)])).verdict
 
 
 def test_task_sizes_a_fleet_in_slices() -> None:

@@ -28,7 +28,12 @@ from loadgen.reproduce.dual_pool.scale import (
     large_tasks,
     small_tasks,
 )
-from loadgen.reproduce.dual_pool.size_findings import closed_form_finding, savings_findings, threshold_finding
+from loadgen.reproduce.dual_pool.size_findings import (
+    closed_form_finding,
+    savings_findings,
+    third_pool_finding,
+    threshold_finding,
+)
 from loadgen.reproduce.dual_pool.size_tables import fleet_chart, fleet_table, threshold_chart, threshold_table
 from loadgen.reproduce.dual_pool.sizes import Sizes
 from loadgen.reproduce.dual_pool.sizing_tasks import run_sizing
@@ -62,6 +67,7 @@ class DualPoolStudy:
             findings=(
                 *savings_findings(sizes),
                 threshold_finding(sizes),
+                third_pool_finding(sizes),
                 closed_form_finding(sizes),
                 *felt_findings(felt),
                 *misroute_findings(misroutes),
