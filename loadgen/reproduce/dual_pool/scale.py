@@ -135,9 +135,8 @@ def large_tasks(
     """
     factor = LARGE_RATE / SMALL_RATE
     for trace in TRACES:
-        for arm in ("published_baseline", *COMPARED):
-            # The baseline's search is the slowest, and its figure is a side note.
-            for number in range(scale.large_seeds if arm in COMPARED else min(1, scale.large_seeds)):
+        for arm in COMPARED:
+            for number in range(scale.large_seeds):
                 yield SizingTask(
                     trace=trace,
                     machine="published",
