@@ -115,6 +115,8 @@ def _draw_lines(axes: Any, chart: Chart, pen: _Pen) -> None:  # noqa: ANN401 -- 
                 axes.fill_between(
                     x, series.low, series.high, color=style["color"], alpha=0.15, linewidth=0, zorder=2
                 )
+    if chart.reference is not None:
+        axes.axhline(chart.reference, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)), alpha=0.6, zorder=2)
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.y_label)
     _scale(axes.xaxis, axes.set_xscale, is_log=chart.x_is_log)

@@ -100,6 +100,7 @@ class Chart:
         series: What is drawn.
         note: How to read it; may be empty.
         x_is_log, y_is_log: True for logarithmic axes.
+        reference: Height of a line to hold series against, such as 1 for ratios; None for none. Bars have none.
     """
 
     title: str
@@ -109,6 +110,7 @@ class Chart:
     note: str = ""
     x_is_log: bool = False
     y_is_log: bool = False
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

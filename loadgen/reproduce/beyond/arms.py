@@ -26,9 +26,9 @@ from loadgen.virtual.knowledge import Knowledge, Level
 from loadgen.virtual.policy import Policy
 
 CAPS = (1.0, 2.0, 3.0, 4.0, 5.0)
-WORTHS = (1.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0, 1e6)
+WORTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 1e6)
 QUICK_CAPS = (1.0, 3.0, 5.0)
-QUICK_WORTHS = (1.0, 8.0, 32.0, 128.0, 1e6)
+QUICK_WORTHS = (1.0, 4.0, 16.0, 64.0, 1e6)
 
 OURS = "plan"
 
