@@ -54,7 +54,7 @@ def eligible(facts: RequestFacts, snapshot: FleetSnapshot) -> Candidates:
         )
     models = offer.models
     if len(rows) < len(offer.rows):
-        models = tuple(table.models[index] for index in np.unique(table.model_index[rows]))
+        models = tuple(table.models[index] for index in np.flatnonzero(table.rows_per_model(rows)))
     return Candidates(rows=rows, models=models, rewrites_model=offer.is_alias)
 
 

@@ -5,6 +5,7 @@ All of them name rows of the fleet table in the order of their attempts; `planne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ SUSPECT_PRICE_SECONDS = 1e6
 
 SOFT_PENALTY = 10.0
 """LAAR's factor on the cost of a model that has failed on this request; its paper names none."""
+
+
+MOST_STAND_INS = 16
+"""Stand-ins that a ranking names: more than the fleet file allows attempts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +89,9 @@ def rank_first_correct(
         may_cut: True when the gateway makes the attempts itself, so that an answer that was cut is followed by the next.
     """
     price = price_seconds(predictions, snapshot, objective)
-    order = np.argsort(price, kind="stable")
-    _, first = np.unique(predictions.model[order], return_index=True)
-    best = order[first]
+    best = _cheapest_of_each_model(predictions, price)
     steps = best_sequence(
-        predictions.chances[predictions.model[best]],
+        predictions.chances,
         predictions.weights,
         price[best],
         worth_seconds=objective.worth_seconds,
@@ -96,9 +99,27 @@ def rank_first_correct(
         limits=_limits(predictions, best, price, objective) if may_cut else (),
     )
     chosen = [int(best[step.candidate]) for step in steps]
-    is_stand_in = predictions.model[order] == predictions.model[chosen[0]]
-    is_stand_in &= order != chosen[0]
-    return Ranking(positions=(*chosen, *order[is_stand_in].tolist()), steps=steps, reason="utility")
+    twins = np.flatnonzero(predictions.model == predictions.model[chosen[0]])
+    stand_ins = twins[twins != chosen[0]]
+    order = _least(price[stand_ins], MOST_STAND_INS)
+    return Ranking(positions=(*chosen, *stand_ins[order].tolist()), steps=steps, reason="utility")
+
+
+def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:
+    """Position of each model's cheapest candidate, the first of equals, shape (models,)."""
+    found = np.empty(len(predictions.names), dtype=np.int64)
+    for model in range(len(found)):
+        positions = np.flatnonzero(predictions.model == model)
+        found[model] = positions[price[positions].argmin()]
+    return found
+
+
+def _least(values: Floats, count: int) -> Ints:
+    """Positions of the `count` least values, ascending, the first of equals first."""
+    if len(values) <= 4 * count:
+        return np.argsort(values, kind="stable")[:count]
+    candidates = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
+    return candidates[np.argsort(values[candidates], kind="stable")[:count]]
 
 
 def _limits(
@@ -128,14 +149,14 @@ def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: flo
         snapshot: The fleet's load.
         penalty: Factor on the cost of a failed model; infinite excludes it while another one is left.
     """
-    has_failed = np.isin(np.array(predictions.names)[predictions.model], predictions.failed)
+    has_failed = np.array([name in predictions.failed for name in predictions.names])[predictions.model]
     factor = penalty if np.isfinite(penalty) or has_failed.all() else 1e9
     cost = predictions.latency.total_seconds / np.maximum(predictions.chance, 1e-6)
     cost = (
         np.where(has_failed, cost * min(factor, 1e9), cost)
         + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
     )
-    return same_model_first(predictions, np.argsort(cost, kind="stable").tolist(), "laar")
+    return same_model_first(predictions, np.argsort(cost, kind="stable"), "laar")
 
 
 def rank_load_aware(predictions: Predictions, snapshot: FleetSnapshot) -> Ranking:
@@ -150,22 +171,24 @@ def rank_session_affinity(
     order = _by_latency(predictions, snapshot)
     last = snapshot.table.row_by_address.get(history.last_address or "") if history else None
     if last is not None and not snapshot.suspect[last]:
-        order.sort(key=lambda position: predictions.rows[position] != last)
+        is_last = predictions.rows[order] == last
+        order = np.concatenate((order[is_last], order[~is_last]))
     return same_model_first(predictions, order, "session_affinity")
 
 
-def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> list[int]:
+def _by_latency(predictions: Predictions, snapshot: FleetSnapshot) -> Ints:
     cost = predictions.latency.total_seconds + SUSPECT_PRICE_SECONDS * snapshot.suspect[predictions.rows]
-    order: list[int] = np.argsort(cost, kind="stable").tolist()
-    return order
+    return np.argsort(cost, kind="stable")
 
 
-def same_model_first(predictions: Predictions, order: list[int], reason: str) -> Ranking:
+def same_model_first(predictions: Predictions, order: Sequence[int] | Ints, reason: str) -> Ranking:
     """One attempt, the first of an order over all candidates; stand-ins serve the same model, since the body names one."""
-    model = predictions.model[order[0]]
-    chance = float(predictions.chance[order[0]])
+    positions = np.asarray(order)
+    first = int(positions[0])
+    chance = float((predictions.chances @ predictions.weights)[predictions.model[first]])
+    twins = positions[predictions.model[positions] == predictions.model[first]]
     return Ranking(
-        positions=tuple(p for p in order if predictions.model[p] == model),
-        steps=(Step(candidate=order[0], chance=chance, is_worth_it=True),),
+        positions=tuple(twins[: MOST_STAND_INS + 1].tolist()),
+        steps=(Step(candidate=first, chance=chance, is_worth_it=True),),
         reason=reason,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -20,7 +21,7 @@ from extproc.decide.witness import Witness
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
-from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
+from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats, Ints
 
 OVERFLOW_FACTOR = 2.0
 """A prompt this many times its conservative estimate must still fit, else the plan provides for an overflow."""
@@ -137,45 +138,52 @@ def plan_ranked(
     decision_id: str,
     is_verified: bool,
     deadline_seconds: float | None,
+    tells_chances: bool = True,
+    started_unix_ms: int = 0,
 ) -> Plan:
     """Make a plan of a ranking whose figures are known.
 
-    Only a verified plan, whose tries are tailored to their hosts, may change models on the way.
+    Only a verified plan, whose tries are tailored to their hosts, may change models on the way. `tells_chances` is False when
+    nobody may learn against the chances.
     """
     table = snapshot.table
-    rows = [int(predictions.rows[p]) for p in ranking.positions]
-    roomy = _roomy_tokens(budget)
+    rows: list[int] = predictions.rows[list(ranking.positions)].tolist()
     if not is_verified:
-        model = table.model_index[rows[0]]
-        others = [int(r) for r in pool.others if table.model_index[r] == model and int(r) not in rows]
-        rows = _sequence([r for r in rows if table.model_index[r] == model], others, roomy, snapshot)
+        rows = _of_first_model(rows, predictions, pool, budget, snapshot)
     rows = rows[: policy.max_attempts]
     figures = _Figures.of(predictions, ranking, rows)
-    limit = min(policy.request_timeout_seconds, deadline_seconds or policy.request_timeout_seconds)
+    attempts = tuple(figures.attempt(row, table, tells_chance=tells_chances) for row in rows)
     per_try, hedges = _per_try(rows, figures, facts, policy, deadline_seconds)
-    plan = _plan(
+    return Plan(
         decision_id=decision_id,
-        rows=rows,
-        work=figures.seconds_by_row(len(table)),
-        snapshot=snapshot,
-        policy=policy,
-        model=table.clusters[rows[0]].model if candidates.rewrites_model else None,
+        attempts=attempts,
+        route_cluster=policy.union_cluster if is_verified else _route_cluster(attempts, policy),
+        max_retries=len(attempts) - 1,
+        timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
+        per_try_timeout_seconds=per_try,
+        model=attempts[0].model if candidates.rewrites_model else None,
         pool=table.fleet.pools[int(table.pool_index[rows[0]])].name,
         budget=budget,
         candidates=len(candidates.rows),
-        reason=f"{pool.reason}:{policy.policy.value}",
-    )
-    return replace(
-        plan,
-        attempts=tuple(
-            figures.completed(attempt, row) for attempt, row in zip(plan.attempts, rows, strict=True)
-        ),
-        route_cluster=policy.union_cluster if is_verified else plan.route_cluster,
-        timeout_seconds=limit,
-        per_try_timeout_seconds=per_try,
+        reason=_reason(pool, policy),
+        overflow_addresses=_overflow_addresses(rows, budget, snapshot),
         is_verified=is_verified,
         hedges=hedges,
         ability=predictions.ability,
+        started_unix_ms=started_unix_ms,
+    )
+
+
+def _of_first_model(
+    rows: list[int], predictions: Predictions, pool: PoolChoice, budget: TokenBudget, snapshot: FleetSnapshot
+) -> list[int]:
+    """Those of ranked rows that serve the first one's model, with rows of other pools that nobody ranked behind."""
+    model_index = snapshot.table.model_index
+    model = model_index[rows[0]]
+    others = pool.others[model_index[pool.others] == model]
+    others = others[~np.isin(others, predictions.rows)] if len(others) else others
+    return _sequence(
+        [row for row in rows if model_index[row] == model], others.tolist(), _roomy_tokens(budget), snapshot
     )
 
 
@@ -219,33 +227,33 @@ class _Figures:
     def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> _Figures:
         latency, wanted = predictions.latency, frozenset(rows)
         steps = dict(zip(ranking.positions, ranking.steps, strict=False))
+        ranked = zip(predictions.rows[list(ranking.positions)].tolist(), ranking.positions, strict=True)
         return cls(
             {
-                int(predictions.rows[p]): _Figure(
+                row: _Figure(
                     latency=float(latency.total_seconds[p]),
                     upper=float(latency.total_upper_seconds[p]),
                     caused=float(latency.caused_seconds[p]),
                     usd=float(predictions.usd[p]),
                     step=steps.get(p),
                 )
-                for p in ranking.positions
-                if predictions.rows[p] in wanted
+                for row, p in ranked
+                if row in wanted
             }
         )
 
-    def seconds_by_row(self, rows: int) -> Floats:
-        seconds = np.zeros(rows)
-        for row, figure in self.by_row.items():
-            seconds[row] = figure.latency + figure.caused
-        return seconds
-
-    def completed(self, attempt: Attempt, row: int) -> Attempt:
-        figure = self.by_row.get(row)
+    def attempt(self, row: int, table: FleetTable, *, tells_chance: bool) -> Attempt:
+        cluster, figure = table.clusters[row], self.by_row.get(row)
         if figure is None:
-            return attempt
-        return replace(
-            attempt,
-            chance=figure.step.chance if figure.step else None,
+            return Attempt(
+                address=table.addresses[row], cluster=cluster.name, model=cluster.model, work_seconds=0.0
+            )
+        return Attempt(
+            address=table.addresses[row],
+            cluster=cluster.name,
+            model=cluster.model,
+            work_seconds=figure.latency + figure.caused,
+            chance=figure.step.chance if figure.step and tells_chance else None,
             max_tokens=figure.step.max_tokens if figure.step else None,
             latency_seconds=figure.latency,
             latency_upper_seconds=figure.upper,
@@ -335,11 +343,10 @@ def _plan(
         )
         for row in rows
     )
-    clusters = {attempt.cluster for attempt in attempts}
     return Plan(
         decision_id=decision_id,
         attempts=attempts,
-        route_cluster=attempts[0].cluster if len(clusters) == 1 else policy.union_cluster,
+        route_cluster=_route_cluster(attempts, policy),
         max_retries=len(attempts) - 1,
         timeout_seconds=policy.request_timeout_seconds,
         per_try_timeout_seconds=policy.per_try_timeout_seconds,
@@ -350,6 +357,12 @@ def _plan(
         reason=reason,
         overflow_addresses=_overflow_addresses(rows, budget, snapshot),
     )
+
+
+def _route_cluster(attempts: tuple[Attempt, ...], policy: PlanPolicy) -> str:
+    """The attempts' cluster when they share one, else the union."""
+    first = attempts[0].cluster
+    return first if all(attempt.cluster == first for attempt in attempts) else policy.union_cluster
 
 
 def _overflow_addresses(

@@ -90,7 +90,7 @@ def _first_correct(case: Case) -> Ranking:
 
 def _route_balance(case: Case) -> Ranking:
     terms = score_terms(case.predictions, case.weights, case.quality_norm)
-    positions = order_by_score(terms, case.predictions.rows, case.snapshot).tolist()
+    positions = order_by_score(terms, case.predictions.rows, case.snapshot)
     return same_model_first(case.predictions, positions, "score")
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from extproc.decide.plan import TokenBudget
 from extproc.errors import BadRequestError
 from extproc.fleet.snapshot import FleetSnapshot, Ints
@@ -45,7 +47,7 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     # 1. Capacity: who can hold the budget at all.
     fitting, tight = _fitting(budget, rows, snapshot)
     pool_of = snapshot.table.pool_index[fitting]
-    present = sorted(set(pool_of.tolist()))
+    present = np.flatnonzero(np.bincount(pool_of)).tolist()
     # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
     by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))
     preferred = next((index for index in present if index >= by_threshold), present[-1])
@@ -65,12 +67,17 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
             chosen, reason = min(calm, key=pressure.__getitem__), "spill"
             is_chosen = pool_of == chosen
     # 4. Capacity of the final pool holds by construction: `present` knows only pools with fitting candidates.
+    if len(present) == 1:
+        return PoolChoice(index=chosen, rows=fitting, others=fitting[:0], reason=reason)
     return PoolChoice(index=chosen, rows=fitting[is_chosen], others=fitting[~is_chosen], reason=reason)
 
 
 def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[Ints, bool]:
     limits = snapshot.table.max_model_len[rows]
-    fitting = rows[limits >= budget.total_tokens]
+    fits = limits >= budget.total_tokens
+    if fits.all():
+        return rows, False
+    fitting = rows[fits]
     if len(fitting):
         return fitting, False
     # The estimate is conservative, and an instance shortens an output that nobody asked for to its own limit. So

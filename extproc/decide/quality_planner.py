@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -107,12 +107,12 @@ class QualityPlanner:
             decision_id=decision_id,
             is_verified=is_verified,
             deadline_seconds=left,
+            # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
+            tells_chances=rule.is_conditional or not predictions.failed,
+            started_unix_ms=unix_ms - round(elapsed * 1000),
         )
         self._remember(decision_id, Met(predictions.latency.load(ranking.positions[0]), facts.text, now))
-        if predictions.failed and not rule.is_conditional:
-            # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
-            plan = replace(plan, attempts=tuple(replace(one, chance=None) for one in plan.attempts))
-        return replace(plan, started_unix_ms=unix_ms - round(elapsed * 1000))
+        return plan
 
     def goes_on(
         self, context: AttemptContext, snapshot: FleetSnapshot, policy: PlanPolicy
@@ -173,9 +173,11 @@ class QualityPlanner:
 
 def _rows(pool: PoolChoice, snapshot: FleetSnapshot) -> Ints:
     """The pool's candidates, and those of other pools whose model the pool lacks, or has on suspect instances alone."""
-    model_index = snapshot.table.model_index
-    healthy = pool.rows[~snapshot.suspect[pool.rows]]
-    missing = pool.others[~np.isin(model_index[pool.others], model_index[healthy])]
+    if not len(pool.others):
+        return pool.rows
+    table = snapshot.table
+    is_missing = table.rows_per_model(pool.rows[~snapshot.suspect[pool.rows]]) == 0
+    missing = pool.others[is_missing[table.model_index[pool.others]]]
     return np.concatenate((pool.rows, missing)) if len(missing) else pool.rows
 
 
@@ -186,6 +188,6 @@ def _without_repeats(
     if history is None or not facts.is_deterministic or not history.failed_models:
         return rows
     table = snapshot.table
-    failed = [table.models.index(name) for name in history.failed_models if name in table.models]
-    fresh = rows[~np.isin(table.model_index[rows], failed)]
+    is_fresh = np.array([name not in history.failed_models for name in table.models])
+    fresh = rows[is_fresh[table.model_index[rows]]]
     return fresh if len(fresh) else rows

@@ -62,8 +62,7 @@ class Forecaster:
         """
         table = snapshot.table
         self._follow(table)
-        present, model = np.unique(table.model_index[rows], return_inverse=True)
-        names = tuple(table.models[index] for index in present)
+        names, model = _models(rows, table)
         failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
         weights, chances = self._chances(facts, names, failed if is_conditional else ())
         expected, most = self._estimators.outputs.expected, facts.max_output_tokens
@@ -127,3 +126,13 @@ class Forecaster:
         repeated = [position for position, name in enumerate(names) if name in failed]
         table[repeated] *= quality.model.repeat_share
         return weights, table
+
+
+def _models(rows: Ints, table: FleetTable) -> tuple[tuple[str, ...], Ints]:
+    """The models that some rows serve, in the order of the fleet file, and the index of each row's among them."""
+    model_index = table.model_index if rows is table.rows else table.model_index.take(rows)
+    is_present = np.bincount(model_index, minlength=len(table.models)) > 0
+    if is_present.all():
+        return table.models, model_index
+    names = tuple(name for name, here in zip(table.models, is_present.tolist(), strict=True) if here)
+    return names, (np.cumsum(is_present) - 1).take(model_index)

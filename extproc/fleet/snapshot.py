@@ -41,7 +41,7 @@ class FleetTable:
         addresses: `ip:port` by row.
         clusters: The instance's cluster by row.
         row_by_address: Row of each address.
-        rows: All rows.
+        rows: All rows; whoever means all of them hands on this very array, so that nothing need be gathered.
         rows_by_model: Rows that serve each model.
         offers: What every model's name and every alias stands for; a model's own name comes before an alias.
         model_index: Index of the row's model in `models`.
@@ -86,6 +86,7 @@ class FleetTable:
         pools = {pool.name: index for index, pool in enumerate(fleet.pools)}
         model_index = np.array([models.index(cluster.model) for cluster in clusters], dtype=np.int64)
         rows_by_model = {model: np.flatnonzero(model_index == index) for index, model in enumerate(models)}
+        all_rows = np.arange(len(addresses), dtype=np.int64)
         max_num_seqs = np.array([cluster.max_num_seqs for cluster in clusters], dtype=np.float64)
         prefill_rate = np.array([c.speed.prefill_tokens_per_second for c in clusters])
         return cls(
@@ -93,9 +94,9 @@ class FleetTable:
             addresses=addresses,
             clusters=clusters,
             row_by_address={address: row for row, address in enumerate(addresses)},
-            rows=np.arange(len(addresses), dtype=np.int64),
+            rows=all_rows,
             rows_by_model=rows_by_model,
-            offers=_offers(fleet, rows_by_model),
+            offers=_offers(fleet, rows_by_model, all_rows),
             models=models,
             model_index=model_index,
             pool_index=np.array([pools[cluster.pool] for cluster in clusters], dtype=np.int64),
@@ -114,12 +115,19 @@ class FleetTable:
     def __len__(self) -> int:
         return len(self.addresses)
 
+    def rows_per_model(self, rows: Ints) -> Ints:
+        """How many of `rows` serve each model, in the order of `models`."""
+        counts: Ints = np.bincount(self.model_index.take(rows), minlength=len(self.models))
+        return counts
 
-def _offers(fleet: Fleet, rows_by_model: Mapping[str, Ints]) -> dict[str, Offer]:
+
+def _offers(fleet: Fleet, rows_by_model: Mapping[str, Ints], all_rows: Ints) -> dict[str, Offer]:
     offers: dict[str, Offer] = {}
     for alias, meant in fleet.aliases.items():
         models = tuple(model for model, rows in rows_by_model.items() if model in meant and len(rows))
         rows = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *(rows_by_model[m] for m in models)]))
+        if len(rows) == len(all_rows):
+            rows = all_rows
         offers[alias] = Offer(rows=rows, models=models, is_alias=True)
     for model, rows in rows_by_model.items():
         offers[model] = Offer(rows=rows, models=(model,), is_alias=False)

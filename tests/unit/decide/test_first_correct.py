@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from extproc.decide.first_correct import (
+    MOST_STAND_INS,
     Objective,
     price_seconds,
     rank_first_correct,
@@ -14,10 +16,11 @@ from extproc.decide.first_correct import (
     rank_load_aware,
     rank_session_affinity,
 )
+from extproc.decide.sequence import best_sequence
 from extproc.estimate.latency_records import LatencyPrediction
 from extproc.estimate.predictions import Predictions
 from extproc.fleet.snapshot import FleetSnapshot
-from extproc.fleet.topology import Cluster, Fleet
+from extproc.fleet.topology import Cluster, Fleet, Instance
 from extproc.sessions.book import SessionHistory
 
 OBJECTIVE = Objective(worth_seconds=40.0, congestion_weight=1.0, seconds_per_usd=0.0)
@@ -145,3 +148,52 @@ def test_session_affinity_returns_to_who_answered(snapshot: FleetSnapshot) -> No
     assert (3, 2) == rank_session_affinity(given, snapshot, last).positions
     assert (1, 0) == rank_session_affinity(given, snapshot, gone).positions
     assert (1, 0) == rank_session_affinity(given, snapshot, None).positions
+
+
+def ranked_one_by_one(given: Predictions, price: list[float], horizon: int) -> list[int]:
+    """Positions by the rule's own words: sort all candidates, take each model's first, then the first model's others."""
+    order = sorted(range(len(price)), key=price.__getitem__)
+    best = [next(p for p in order if given.model[p] == model) for model in range(len(given.names))]
+    steps = best_sequence(
+        given.chances,
+        given.weights,
+        np.array([price[p] for p in best]),
+        worth_seconds=OBJECTIVE.worth_seconds,
+        max_attempts=horizon,
+    )
+    chosen = [best[step.candidate] for step in steps]
+    twins = [p for p in order if given.model[p] == given.model[chosen[0]] and p != chosen[0]]
+    return chosen + twins[:MOST_STAND_INS]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ranking_without_sorting_all_is_the_same(
+    seed: int,
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+) -> None:
+    """The rule's positions are those of sorting every candidate, equal prices and suspects included."""
+    rng = np.random.default_rng(seed)
+    count, models = int(rng.integers(4, 200)), int(rng.integers(1, 5))
+    given = predictions(seconds=[1.0] * 4)
+    given = replace(
+        given,
+        rows=np.arange(count),
+        model=np.concatenate((np.arange(models), rng.integers(0, models, count - models))),
+        chances=rng.uniform(0.05, 0.95, (models, 3)),
+        weights=np.array([0.2, 0.5, 0.3]),
+        names=tuple(f"m{index}" for index in range(models)),
+        latency=replace(
+            given.latency,
+            total_seconds=rng.integers(1, 40, count) / 4.0,
+            caused_seconds=rng.integers(0, 3, count) / 4.0,
+        ),
+        usd=np.zeros(count),
+    )
+    instances = tuple(Instance(address=f"10.0.0.1:{port}") for port in range(1, count + 1))
+    snapshot = make_snapshot(make_fleet(make_cluster(instances=instances)), suspect=rng.random(count) < 0.1)
+    price, horizon = price_seconds(given, snapshot, OBJECTIVE).tolist(), int(rng.integers(1, 6))
+
+    ranking = rank_first_correct(given, snapshot, OBJECTIVE, horizon=horizon)
+    assert ranked_one_by_one(given, price, horizon) == list(ranking.positions)

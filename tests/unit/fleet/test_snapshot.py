@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from extproc.fleet.snapshot import FleetTable
 from extproc.fleet.topology import Cluster, Fleet
 
@@ -26,6 +28,16 @@ def test_knows_the_rows_of_each_model(
 
     assert [0, 1, 4, 5] == table.rows_by_model["a"].tolist()
     assert [2, 3] == table.rows_by_model["b"].tolist()
+
+
+def test_counts_the_rows_of_each_model(
+    make_cluster: Callable[..., Cluster], make_fleet: Callable[..., Fleet]
+) -> None:
+    """In the order of the fleet file, models without one of the rows included."""
+    table = FleetTable.of(make_fleet(make_cluster("b-1", model="b"), make_cluster("a-1")))
+
+    assert [0, 2] == table.rows_per_model(table.rows_by_model["a"]).tolist()
+    assert [1, 1] == table.rows_per_model(np.array([0, 3])).tolist()
 
 
 def test_knows_what_every_name_stands_for(
