@@ -312,7 +312,7 @@ def ttca(  # noqa: PLR0917 -- one parameter per option
     from loadgen.stack.failure import StackError
     from loadgen.ttca.arms import ARMS
     from loadgen.ttca.command import compare_policies
-    from loadgen.ttca.study import FULL_REQUESTS, QUICK_REQUESTS, Study
+    from loadgen.ttca.study import FITTED_WARM_UP_REQUESTS, FULL_REQUESTS, QUICK_REQUESTS, Study
 
     console = Console()
     if not console.is_terminal:
@@ -325,6 +325,8 @@ def ttca(  # noqa: PLR0917 -- one parameter per option
         is_quick=quick,
         time_scale=time_scale,
         seed=seed,
+        warm_up=FITTED_WARM_UP_REQUESTS,
+        is_fitted=True,
     )
     try:
         compare_policies(study, out, os.environ, console)

@@ -64,8 +64,8 @@ ARMS: Mapping[str, Arm] = {
         title="plan, verified in Envoy",
         policy="first_correct",
         knob=Knob.WORTH,
-        values=(2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 320.0),
-        quick_values=(5.0, 20.0, 160.0),
+        values=(5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0),
+        quick_values=(10.0, 40.0, 320.0),
         is_verified=True,
     ),
     "plan_judged": Arm(

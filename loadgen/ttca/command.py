@@ -41,7 +41,7 @@ def compare_policies(study: Study, out: Path, environ: Mapping[str, str], consol
     points = sum(len(study.points(load)) for load in study.rates)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("starting Envoy, the service and the simulated fleet", total=points + 1)
+        task = progress.add_task("starting Envoy, the service and the simulated fleet", total=points + 2)
         begun = 0
 
         def on_point(what: str) -> None:
@@ -50,7 +50,7 @@ def compare_policies(study: Study, out: Path, environ: Mapping[str, str], consol
             begun += 1
 
         found = uvloop.run(run_study(study, questions, out / "run", on_point=on_point))
-        progress.update(task, completed=points + 1)
+        progress.update(task, completed=points + 2)
     result = StudyResult(
         study=study,
         is_recorded=questions.is_recorded,

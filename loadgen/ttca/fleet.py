@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from loadgen.questions.question import Question, QuestionSet
@@ -23,18 +24,22 @@ SCRAPE_SECONDS = 0.5
 _PRIOR_MARGIN = 0.02
 
 
-def fleet_document(questions: QuestionSet, *, time_scale: float) -> dict[str, Any]:
+def fleet_document(
+    questions: QuestionSet, *, time_scale: float, model_directory: Path | None = None
+) -> dict[str, Any]:
     """A fleet document with two instances of each model; its ports are placeholders.
 
     Args:
         questions: Their training part gives each model's `quality_prior`.
         time_scale: Simulated seconds per real second. Speeds are written in real seconds, so that the service and the
             simulated servers see one and the same fleet.
+        model_directory: A fitted quality model; None to leave the service with each model's prior.
     """
     clusters = [
         _cluster(model, tier, prior=_accuracy(questions.training, model), time_scale=time_scale)
         for model, tier in zip(questions.models, STUDY_TIERS, strict=True)
     ]
+    quality = {} if model_directory is None else {"model_directory": str(model_directory)}
     return {
         "version": 1,
         "gateway": {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"},
@@ -45,6 +50,7 @@ def fleet_document(questions: QuestionSet, *, time_scale: float) -> dict[str, An
         "aliases": {AUTO: list(questions.models)},
         "policy": {"name": "first_correct"},
         "objective": {},
+        "quality": quality,
         "verification": {"mode": "asked"},
         "budgets": {
             "request_timeout_seconds": REQUEST_TIMEOUT_SECONDS,

@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from extproc.fleet.topology import Price
+from extproc.model_directory import save_model
 from loadgen.questions.question import QuestionSet
 from loadgen.stack.failure import StackError
 from loadgen.stack.local import LocalStack
@@ -28,6 +29,7 @@ from loadgen.ttca.fleet import SCRAPE_SECONDS, fleet_document
 from loadgen.ttca.machine import MachineWatch
 from loadgen.ttca.stories import DEADLINES_SECONDS, UpstreamTry, read_journal, success_within, tell_stories
 from loadgen.ttca.study import Point, PointPlan, Study, draw_askings
+from loadgen.virtual.routers import fit_quality
 from loadgen.virtual.simulation import Run
 from loadgen.virtual.summary import summarize
 
@@ -56,7 +58,14 @@ async def run_study(
         StackError: A part of the system did not start, or refused an edit.
     """
     (run_dir / "state.json").unlink(missing_ok=True)
-    document = with_free_ports(fleet_document(questions, time_scale=study.time_scale))
+    directory = run_dir / "quality" if study.is_fitted else None
+    if directory is not None:
+        on_point("fitting the quality model")
+        model = fit_quality(questions.training, questions.models, use_words=True)
+        save_model(model, directory, {"data": questions.name})
+    document = with_free_ports(
+        fleet_document(questions, time_scale=study.time_scale, model_directory=directory)
+    )
     async with LocalStack(run_dir, document) as stack:
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -93,7 +102,9 @@ class _Runner:
 
         def manner(asking: Asking) -> Manner:
             model = models[asking.number % len(models)]
-            return Manner(is_verified=False, attempts=1, repeats_itself=True, run="warm-up", model=model)
+            return Manner(
+                is_verified=study.is_fitted, attempts=1, repeats_itself=True, run="warm-up", model=model
+            )
 
         await ask_all(self._http, self._stack.gateway_url, askings, manner, on_done=_ignore)
         if all(asking.errors for asking in askings):

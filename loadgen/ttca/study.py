@@ -21,6 +21,9 @@ QUICK_REQUESTS = 150
 
 WARM_UP_REQUESTS = 150
 
+FITTED_WARM_UP_REQUESTS = 750
+"""150 of each model: from 100 on the service says where long answers are hardly ever right."""
+
 MOST_OUTPUT_TOKENS = 800
 """A question on which some model's answer is longer is left out: that is a model in a loop, minutes long, and all of
 them wrong in ZeroEval; the end of a point would be waiting for a single one of them.
@@ -40,6 +43,8 @@ class Study:
         time_scale: Simulated seconds per real second, above 0.
         seed: Of arrivals, questions, resamples, and the order of the points.
         warm_up: Requests from which the service learns lengths and speeds before the first point.
+        is_fitted: True to give the service a quality model fitted to the training questions, and to verify the answers of
+            the warm-up, so that it also knows how long right answers are; False to leave it with each model's prior.
     """
 
     questions: str
@@ -50,6 +55,7 @@ class Study:
     time_scale: float
     seed: int
     warm_up: int = WARM_UP_REQUESTS
+    is_fitted: bool = False
 
     def check(self) -> None:
         """Refuse what cannot be run.
