@@ -94,7 +94,7 @@ class _Figures:
         row = int(predictions.rows[position])
         table, latency = snapshot.table, predictions.latency
         model = table.clusters[row].model
-        output = self._output(model)
+        output = self._output(model, float(predictions.output_tokens[position]))
         usd = [self._usd(row, tokens) for tokens in (output.expected, output.low or 0.0, output.high)]
         return CandidateView(
             address=table.addresses[row],
@@ -117,14 +117,14 @@ class _Figures:
             place=place,
         )
 
-    def _output(self, model: str) -> Interval:
+    def _output(self, model: str, expected: float) -> Interval:
         facts = self._weighed.facts
         limit = facts.max_output_tokens
-        expected, low, high = (
+        low, high = (
             min(tokens, limit) if limit is not None else tokens
-            for tokens in (self._outputs.predict(model, facts.text, share) for share in (0.5, LOW, HIGH))
+            for tokens in (self._outputs.predict(model, facts.text, share) for share in (LOW, HIGH))
         )
-        return Interval(expected=float(expected), low=float(low), high=float(high))
+        return Interval(expected=expected, low=float(low), high=float(high))
 
     def _usd(self, row: int, output_tokens: float) -> float:
         found = self._prices.attempt_usd(

@@ -42,11 +42,12 @@ _HEAD: Final = """\
 | part | says |
 | --- | --- |
 | **correct** | chance of a correct answer, given what failed in the session; below it, the chance on a question that is harder and one that is easier than nine in ten |
-| **output tokens** | median of this model's answers to such texts, within the client's limit; below it, 5 % to 95 % |
+| **output tokens** | what the forecast reckons with for this model and such texts, within the client's limit; below it, 5 % to 95 % |
 | **first token**, **complete** | expected time at the load given, and what 95 % stay below |
-| **mUSD** | thousandths of a dollar, at the median output; below it, at 5 % and 95 % of the output |
+| **mUSD** | thousandths of a dollar, at the expected output; below it, at 5 % and 95 % of the output |
 | **score** | what the policy ranks by, term by term; the first attempt of `first_correct` may score less than another model's when it leads to the better sequence |
 | **not weighed** | who was left out before any preference, and why |
+| **cut at** | a verified answer longer than that is hardly ever right: it is cut there, and the next attempt follows |
 | **made** | how likely the attempt is made: all before it were wrong |
 | **worth it** | whether the attempt adds to the plan's worth at the present load; between two attempts the service asks that anew |
 | **what would change it** | the same router asked again with one thing otherwise; last, the load at which somebody else goes first |

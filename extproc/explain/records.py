@@ -40,11 +40,11 @@ class CandidateView:
         is_suspect: True when it failed lately.
         chance: P(correct); `low` and `high` for a question harder, and easier, than nine in ten.
         verdicts: Judged answers that the chance rests on, beside its prior.
-        output_tokens: Median, 5 % and 95 % of one answer, within the client's limit.
+        output_tokens: What the forecast reckons with, 5 % and 95 % of one answer, within the client's limit.
         ttft_seconds: Time to the first token, and its 95 % upper bound.
         total_seconds: Time to the last token, and its 95 % upper bound.
         caused_seconds: Delay caused to others.
-        usd: Price at the median output, and at its 5 % and 95 %.
+        usd: Price at the expected output, and at its 5 % and 95 %.
         terms: The score's terms, empty when the policy has none.
         score: Their sum, or the key that is sorted by; None when the policy looks at nothing.
         place: Position in the plan, from 1; None when it is not part of it.
@@ -89,11 +89,13 @@ class AttemptView:
         is_worth_it: True when it adds to the plan's worth at the present load; None when that was not weighed.
         latency_seconds: Predicted, with its 95 % upper bound; None when nobody estimated it.
         usd: Predicted price; None when nobody estimated it.
+        max_tokens: Output tokens at which the answer is cut, and the next attempt follows; None to let it end.
     """
 
     address: str
     model: str
     when: str
+    max_tokens: int | None
     chance: float | None
     reached: float | None
     is_worth_it: bool | None

@@ -147,9 +147,10 @@ def _attempts(plan: PlanView) -> Table:
     )
     for number, attempt in enumerate(plan.attempts, start=1):
         worth = {True: "yes", False: "no", None: ""}[attempt.is_worth_it]
+        cut = f"; cut at {attempt.max_tokens:,} tokens" if attempt.max_tokens is not None else ""
         table.add_row(
             str(number),
-            f"{attempt.address} {attempt.model}\n{attempt.when}",
+            f"{attempt.address} {attempt.model}\n{attempt.when}{cut}",
             "" if attempt.chance is None else f"{attempt.chance:.0%}",
             "" if attempt.reached is None else f"{attempt.reached:.0%}",
             worth,

@@ -24,6 +24,7 @@ def plan_view(decided: Decided) -> PlanView | None:
                 address=attempt.address,
                 model=attempt.model,
                 when=_when(plan, number, attempt),
+                max_tokens=attempt.max_tokens,
                 chance=attempt.chance,
                 reached=reached[number] if number < len(made) else None,
                 is_worth_it=worth.get(attempt.address),

@@ -54,7 +54,8 @@ def test_a_policy_without_a_forecast_gets_one_for_the_explanation(make_world: Ma
 def test_the_clients_limit_bounds_length_and_price(make_world: MakeWorld) -> None:
     """No answer is longer than the client allows."""
     for view in views(make_world(max_tokens=20)):
-        assert (20.0, 20.0) == (view.output_tokens.expected, view.output_tokens.high)
+        assert 20.0 == view.output_tokens.high
+        assert 10.0 < view.output_tokens.expected <= 20.0
 
 
 @pytest.mark.parametrize("model", ["unheard-of", ""])

@@ -49,6 +49,18 @@ def test_an_attempt_that_is_not_worth_it_is_not_promised(make_world: MakeWorld) 
     assert view.attempts[1].reached is None
 
 
+def test_an_attempt_that_is_cut_says_where(make_world: MakeWorld) -> None:
+    """The limit is the plan's own."""
+    decided = decide(make_world(headers=EXPECTING))
+    assert decided.plan is not None
+    first, *others = decided.plan.attempts
+    cut = replace(decided.plan, attempts=(replace(first, max_tokens=512), *others))
+    view = plan_view(replace(decided, plan=cut))
+    assert view is not None
+
+    assert [512, None, None] == [attempt.max_tokens for attempt in view.attempts]
+
+
 def test_without_verification_stand_ins_are_for_failures(make_world: MakeWorld) -> None:
     """A streamed answer passes whatever it says."""
     view = plan_view(decide(make_world(stream=True)))
