@@ -108,12 +108,19 @@ def figures(folder: Path, options: EvalOptions, console: Console) -> dict[str, o
     columns = (SpinnerColumn(), *Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("trials", total=len(tasks()) + 1)
+
+        def advance(title: str) -> None:
+            progress.update(bar, description=title, advance=1)
+            if not console.is_terminal:
+                seconds = time.monotonic() - started
+                console.print(f"{seconds:6.0f} s  {title}", highlight=False, markup=False)
+
         results = run_all(
             folder,
             options.seed,
             options.samples,
             processes=options.processes,
-            advance=lambda title: progress.update(bar, description=title, advance=1),
+            advance=advance,
         )
     model = fit_model(load("zeroeval_gsm", folder)).model
     return {

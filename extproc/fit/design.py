@@ -27,6 +27,9 @@ WORK: Final = 540_000
 """Directions times prompts, beyond which there are fewer directions, down to `LEAST_RANK`: the time of a fit goes with the
 prompts times the square of the directions, and small tables are those that more directions help."""
 
+_PASSES: Final = 2
+"""Power iterations: what is sought is a good space of directions, not each singular vector to the last digit."""
+
 NUMBER_SCALE: Final = 1.0
 WORD_SCALE: Final = 4.0
 """Columns are scaled so that one ridge penalty fits numbers and words."""
@@ -91,7 +94,7 @@ def learn_design(prompts: Sequence[PromptFeatures], directions: int, seed: int) 
     rank = min(directions, len(prompts) // 2, max(LEAST_RANK, WORK // len(prompts))) if words.nnz else 0
     if not rank:
         return design
-    _, _, rows = randomized_svd(words, rank, random_state=seed)
+    _, _, rows = randomized_svd(words, rank, n_iter=_PASSES, random_state=seed)
     return Design(
         centre=design.centre,
         spread=design.spread,

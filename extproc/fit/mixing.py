@@ -27,7 +27,7 @@ TEMPERATURE: Final = 10.0
 """Nats over all questions, in the mean over models or pairs, by which a fit must be worse to count e times less."""
 
 LEAST_PAIRS: Final = 50
-"""Pairs below which differences are weighed as what is common is: too little is known of them."""
+"""Pairs below which differences are weighed by log loss too, each beside the same common part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,11 @@ def mixture_of(held_out: Sequence[Floats], outcomes: Floats) -> Mixture:
     common = _weights(np.array([log_loss(odds, outcomes) for odds in held_out]), questions)
     pairs = [pair_loss(odds, outcomes) for odds in held_out]
     if pairs[0][1] < LEAST_PAIRS:
-        return Mixture(common, common)
+        stacked = np.stack(held_out)
+        apart = stacked - stacked.mean(axis=2, keepdims=True)
+        together = np.tensordot(common, stacked.mean(axis=2, keepdims=True), 1)
+        losses = [log_loss(together + each, outcomes) for each in apart]
+        return Mixture(common, _weights(np.array(losses), questions))
     return Mixture(common, _weights(np.array([loss for loss, _ in pairs]), questions))
 
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
 
+from extproc.calibrate.lessons import Lesson, lesson_line
 from extproc.fit.engine import STEPS, fit_from_tables
+from extproc.fit.table import OutcomeTable
 from extproc.model_directory import MANIFEST, load_model
+
+MakeTable = Callable[..., OutcomeTable]
 
 
 def write_table(path: Path, rows: int) -> str:
@@ -52,3 +57,38 @@ def test_a_published_set_needs_its_folder(tmp_path: Path) -> None:
     """Without the data, the answer is where it is published."""
     with pytest.raises(FileNotFoundError, match="https://"):
         fit_from_tables(["mmlu_pro"], tmp_path)
+
+
+def test_a_log_of_the_service_is_enough_to_fit(make_table: MakeTable, tmp_path: Path) -> None:
+    """One judged answer per question teaches who is good at what; answers after failures are not mistaken for weakness."""
+    table = make_table(900)
+    rng = np.random.default_rng(8)
+    lessons = []
+    for row, prompt in enumerate(table.prompts):
+        first = int(rng.integers(0, 3))
+        is_right = bool(table.outcomes[row, first])
+        lessons.append(Lesson(f"q{row}", table.models[first], is_right, (), prompt))
+        if not is_right:
+            # Who comes second is asked only what others failed at: by these answers it would look hopeless.
+            second = table.models.index("strong") if first != 1 else 0
+            lessons.append(
+                Lesson(
+                    f"q{row}",
+                    table.models[second],
+                    is_correct=False,
+                    after=(table.models[first],),
+                    features=prompt,
+                )
+            )
+    log = tmp_path / "outcomes.jsonl"
+    log.write_bytes(b"".join(map(lesson_line, lessons)))
+    model = fit_from_tables([str(log)], tmp_path / "model").model
+
+    fresh = make_table(300, seed=9)
+    said = np.array([model.log_odds(prompt)[0] for prompt in fresh.prompts])
+    strong, specialist = (model.row(name) for name in ("strong", "specialist"))
+    proofs = np.array(fresh.groups) == "proofs"
+    assert (said[proofs, specialist] > said[proofs, strong]).mean() > 0.8
+    assert (said[~proofs, specialist] < said[~proofs, strong]).mean() > 0.8
+    rate = fresh.outcomes[:, table.models.index("strong")].mean()
+    assert pytest.approx(np.log(rate / (1 - rate)), abs=0.35) == model.bias[strong]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from extproc.fit.logistic import Penalty, fit_regressions
-from extproc.fit.mixing import LEAST_PAIRS, Mixture, log_loss, mixture_of, pair_loss
+from extproc.fit.mixing import Mixture, log_loss, mixture_of, pair_loss
 
 QUESTIONS = 400
 
@@ -53,14 +53,18 @@ def test_pairs_do_not_see_what_is_common() -> None:
     assert pytest.approx(np.log1p(np.exp(-2.0))) == loss
 
 
-def test_with_few_pairs_differences_are_weighed_as_the_rest() -> None:
-    """A log has one answer per question: nothing can be said of differences by pairs."""
+def test_with_few_pairs_differences_are_weighed_by_what_they_add() -> None:
+    """A log has one answer per question. One fit is right about what is common and exaggerates differences, another is right
+    about these alone: by its whole log loss the second would count for nothing.
+    """
     outcomes, truth = outcomes_and_truth()
     outcomes[np.arange(QUESTIONS), np.arange(QUESTIONS) % 2] = np.nan
-    outcomes[: LEAST_PAIRS - 1] = [1.0, 0.0]
-    mixture = mixture_of([truth, 0.5 * truth], outcomes)
+    common = common_of(truth)
+    exaggerates, knows_apart = common + 2.5 * (truth - common), truth - common
+    mixture = mixture_of([exaggerates, knows_apart], outcomes)
 
-    assert np.array_equal(mixture.common, mixture.apart)
+    assert mixture.common[0] > 0.9
+    assert mixture.apart[1] > 0.9
 
 
 def test_a_mixture_of_regressions_says_what_the_mixture_of_their_words_is() -> None:
