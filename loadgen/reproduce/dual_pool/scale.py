@@ -58,7 +58,7 @@ FULL = Scale(
     other_seeds=2,
     large_seeds=3,
     effort=Effort(counted_seconds=60.0, counted_requests=3_000),
-    large_effort=Effort(counted_seconds=30.0, counted_requests=3_000, precision=0.005),
+    large_effort=Effort(counted_seconds=20.0, counted_requests=3_000, precision=0.01),
     slow_effort=Effort(counted_seconds=45.0, counted_requests=2_000, precision=0.02),
     thresholds=THRESHOLDS,
     machines=("h100", "a100"),
@@ -74,11 +74,11 @@ QUICK = Scale(
     effort=Effort(counted_seconds=15.0, counted_requests=1_200),
     large_effort=Effort(),
     slow_effort=Effort(counted_seconds=15.0, counted_requests=1_000, precision=0.04),
-    thresholds=(2_048, 4_096, 8_192, 16_384, 32_768),
+    thresholds=(4_096, 8_192, 16_384, 32_768),
     machines=("h100",),
     arms=("published_baseline", "homogeneous", "honest", "dual"),
     felt_seeds=2,
-    felt_seconds=12.0,
+    felt_seconds=10.0,
     misroute_requests=1_500,
 )
 
