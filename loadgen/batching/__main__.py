@@ -22,8 +22,8 @@ _SEED = 1
 
 
 def study(
-    requests: Annotated[int, typer.Option(min=20, help="Requests of each run.")] = 600,
-    seeds: Annotated[int, typer.Option(min=2, max=15, help="Seeds of each scenario.")] = 8,
+    requests: Annotated[int, typer.Option(min=20, help="Requests of each run.")] = 1000,
+    seeds: Annotated[int, typer.Option(min=2, max=15, help="Seeds of each scenario.")] = 6,
     processes: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 2,
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("out/batching"),
     doc: Annotated[Path, typer.Option(help="Page that gets the tables.")] = Path("docs/micro-batching.md"),

@@ -62,7 +62,6 @@ RULES = (
     Rule(title="window only with queues, longest first", choose=zero_when_idle),
     Rule(title="RouteBalance's windows, longest first", choose=published, first=FIRST),
     Rule(title="RouteBalance's windows, in order", choose=published, first=FIRST, longest_first=False),
-    Rule(title="50 ms, longest first", choose=lambda _share: Window(0.05, 1000), first=Window(0.05, 1000)),
     Rule(title="200 ms, longest first", choose=lambda _share: Window(0.2, 1000), first=Window(0.2, 1000)),
 )
 """What is compared; the first is what the service does."""

@@ -69,7 +69,6 @@ SCENARIOS = (
     Scenario(policy=Policy.ROUTE_BALANCE, rate=40.0, in_bursts=False, load="heavy"),
     Scenario(policy=Policy.ROUTE_BALANCE, rate=60.0, in_bursts=False, load="beyond saturation"),
     Scenario(policy=Policy.ROUTE_BALANCE, rate=40.0, in_bursts=True, load="heavy"),
-    Scenario(policy=Policy.FIRST_CORRECT, rate=10.0, in_bursts=False, load="light"),
     Scenario(policy=Policy.FIRST_CORRECT, rate=30.0, in_bursts=False, load="heavy"),
     Scenario(policy=Policy.FIRST_CORRECT, rate=30.0, in_bursts=True, load="heavy"),
 )

@@ -3,9 +3,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+
+from extproc.explain.command import ExplainOptions, gather
+from extproc.explain.why import explain
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -46,6 +51,23 @@ async def test_a_wrong_answer_is_retried_on_the_next_model(gateway: Any, chat: C
     assert received[1]["address"] == headers["x-ttca-instance"]
     assert "x-ttca-retry" not in headers
     await gateway.settle_empty()
+
+
+async def test_an_explanation_tells_what_the_service_then_does(
+    gateway: Any, chat: Chat, tmp_path: Path
+) -> None:
+    """`ttca explain --url` meets the running service's load, and names the models that are then asked, in their order."""
+    body = question(chat, right="model-b")
+    file = tmp_path / "request.json"
+    file.write_bytes(orjson.dumps({"headers": {"x-ttca-expect": "exact:42"}, "body": body}))
+    options = ExplainOptions(request=file, url=gateway.stack.service_admin_url)
+    told = await asyncio.to_thread(lambda: explain(gather(options, gateway.stack.settings)))
+    await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
+    received = await gateway.received()
+
+    assert told.plan is not None
+    assert [attempt.model for attempt in told.plan.attempts[:2]] == [request["model"] for request in received]
+    assert told.plan.is_verified
 
 
 async def test_a_right_first_answer_costs_one_try(gateway: Any, chat: Chat) -> None:

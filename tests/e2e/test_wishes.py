@@ -69,3 +69,28 @@ async def test_a_malformed_wish_is_refused(gateway: Any, chat: Chat, headers: di
 
     assert (400, next(iter(headers))) == (status, body["error"]["param"])
     assert [] == await gateway.received()
+
+
+async def test_policy_weights_and_bounds_are_edited_live(gateway: Any, chat: Chat) -> None:
+    """An edit of the fleet file changes what the next requests are weighed by, and what a wish may do."""
+    before = gateway.stack.settings.model_dump(mode="json")
+
+    async def is_told(headers: dict[str, str], model: str, told: str | None) -> None:
+        async def holds() -> bool:
+            _, answered, _ = await gateway.ask(chat(), headers=headers)
+            return (model, told) == (answered[names.MODEL_HEADER], answered.get(names.WISH))
+
+        await gateway.settle(holds)
+
+    wish = {names.PRESET: "cost"}
+    await is_told(wish, "model-a", "preset=cost")
+    gateway.stack.write_fleet(lambda document: document.update(overrides={}))
+    await is_told(wish, "model-b", "preset=cost; not allowed, by the gateway's operator")
+    gateway.stack.write_fleet(lambda document: document.update(objective={"preset": "cost"}))
+    await is_told({}, "model-a", None)
+    gateway.stack.write_fleet(lambda document: document.update(policy={"name": "laar"}))
+    await is_told(wish, "model-b", "preset=cost; not applied, the policy laar takes no weights")
+    gateway.stack.write_fleet(
+        lambda document: document.update({key: before[key] for key in ("policy", "objective", "overrides")})
+    )
+    await is_told(wish, "model-a", "preset=cost")

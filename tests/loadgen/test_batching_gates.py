@@ -19,7 +19,7 @@ from loadgen.batching.gates import (
 )
 from loadgen.virtual.events import Events
 
-IMMEDIATE, MEANWHILE, _, PUBLISHED, IN_ORDER, _, _ = RULES
+IMMEDIATE, MEANWHILE, _, PUBLISHED, IN_ORDER, _ = RULES
 
 
 def decisions(
