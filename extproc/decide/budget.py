@@ -40,30 +40,24 @@ def token_budget(
         outputs: Output-length estimator, asked when the client states no limit.
         provision: What to provide for then.
     """
-    return max(
-        (_for_model(facts, model, prompts, outputs, provision) for model in models),
-        key=lambda budget: budget.total_tokens,
-    )
-
-
-def _for_model(
-    facts: RequestFacts,
-    model: str,
-    prompts: PromptTokenEstimator,
-    outputs: OutputLengthEstimator,
-    provision: OutputProvision,
-) -> TokenBudget:
-    estimate = prompts.predict(facts, model)
+    names = tuple(models)
+    prompt = prompts.predict_each(facts, names)
     if facts.max_output_tokens is not None:
-        output_tokens, given = facts.max_output_tokens, True
+        output = [facts.max_output_tokens] * len(names)
     else:
-        output_tokens, given = outputs.predict(model, facts.text, provision.quantile), False
+        output = outputs.predict_each(names, facts.text, provision.quantile)
         if provision.max_tokens is not None:
-            output_tokens = min(output_tokens, provision.max_tokens)
-    return TokenBudget(
-        prompt_tokens=estimate.tokens,
-        prompt_tokens_upper=estimate.upper,
-        output_tokens=output_tokens,
-        output_is_given=given,
-        longest_share=facts.longest_share,
+            output = [min(tokens, provision.max_tokens) for tokens in output]
+    return max(
+        (
+            TokenBudget(
+                prompt_tokens=estimate.tokens,
+                prompt_tokens_upper=estimate.upper,
+                output_tokens=tokens,
+                output_is_given=facts.max_output_tokens is not None,
+                longest_share=facts.longest_share,
+            )
+            for estimate, tokens in zip(prompt, output, strict=True)
+        ),
+        key=lambda budget: budget.total_tokens,
     )

@@ -125,19 +125,24 @@ def _least(values: Floats, count: int) -> Ints:
 def _limits(
     predictions: Predictions, positions: Ints, price: Floats, objective: Objective
 ) -> list[Limits | None]:
-    """What the answers of some candidates may be cut at, and what that saves of their price."""
+    """What the answers of some candidates may be cut at, and what that saves of their price; empty for none of them."""
+    models = predictions.model[positions].tolist()
+    if all(predictions.limits[model] is None for model in models):
+        return []
     latency = predictions.latency
-    decoding = latency.iteration_seconds * np.maximum(0.0, predictions.output_tokens - 1.0)
-    with_others = 1.0 + objective.congestion_weight * latency.caused_seconds / latency.total_seconds
-    by_output = decoding * with_others + objective.seconds_per_usd * predictions.output_usd
+    tokens, total = predictions.output_tokens[positions], latency.total_seconds[positions]
+    decoding = latency.iteration_seconds[positions] * np.maximum(0.0, tokens - 1.0)
+    with_others = 1.0 + objective.congestion_weight * latency.caused_seconds[positions] / total
+    by_output = decoding * with_others + objective.seconds_per_usd * predictions.output_usd[positions]
+    most = np.minimum(by_output, price[positions]).tolist()
     found: list[Limits | None] = []
-    for position in positions.tolist():
-        known = predictions.limits[predictions.model[position]]
+    for model, most_saved in zip(models, most, strict=True):
+        known = predictions.limits[model]
         if known is None:
             found.append(None)
             continue
-        saved = (1.0 - known.mean_share) * min(float(by_output[position]), float(price[position]))
-        found.append(Limits(known.tokens[:-1], known.right_share[:-1], saved[:-1]))
+        saved = (1.0 - known.mean_share[:-1]) * most_saved
+        found.append(Limits(known.tokens[:-1], known.right_share[:-1], saved))
     return found
 
 

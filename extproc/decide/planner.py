@@ -232,7 +232,7 @@ class _Figures:
             {
                 row: _Figure(
                     latency=float(latency.total_seconds[p]),
-                    upper=float(latency.total_upper_seconds[p]),
+                    upper=latency.total_upper_at(p),
                     caused=float(latency.caused_seconds[p]),
                     usd=float(predictions.usd[p]),
                     step=steps.get(p),

@@ -46,7 +46,7 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     pools = snapshot.table.fleet.pools
     # 1. Capacity: who can hold the budget at all.
     fitting, tight = _fitting(budget, rows, snapshot)
-    pool_of = snapshot.table.pool_index[fitting]
+    pool_of = snapshot.table.pool_index.take(fitting)
     present = np.flatnonzero(np.bincount(pool_of)).tolist()
     # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
     by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))

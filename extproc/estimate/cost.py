@@ -52,10 +52,14 @@ class PriceTable:
         Returns:
             Dollars, shape (k,), at least 0.
         """
-        result: Floats = (
-            prompt_tokens * self.input_usd_per_token[rows]
-            + sequences * output_tokens * self.output_usd_per_token[rows]
+        result: Floats = prompt_tokens * self.input_usd_per_token.take(rows) + self.output_usd(
+            rows, output_tokens=output_tokens, sequences=sequences
         )
+        return result
+
+    def output_usd(self, rows: Ints, *, output_tokens: float | Floats, sequences: int = 1) -> Floats:
+        """The part of `attempt_usd` that the output takes."""
+        result: Floats = sequences * output_tokens * self.output_usd_per_token.take(rows)
         return result
 
 

@@ -11,7 +11,7 @@ from extproc.estimate.cost import PriceTable
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.predictions import Predictions
-from extproc.estimate.quality.coupling import NODES, Floats, weights_after
+from extproc.estimate.quality.coupling import ABILITY, WEIGHTS, Floats, ability, weights_after
 from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.estimate.quality.features import describe
 from extproc.facts.request import RequestFacts
@@ -65,10 +65,8 @@ class Forecaster:
         names, model = _models(rows, table)
         failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
         weights, chances = self._chances(facts, names, failed if is_conditional else ())
-        expected, most = self._estimators.outputs.expected, facts.max_output_tokens
-        by_model = np.array([expected(name, facts.text, most) for name in names])
-        output_tokens = by_model[model]
-        mean = float(weights @ NODES)
+        expected = self._estimators.outputs.expected_each(names, facts.text, facts.max_output_tokens)
+        output_tokens = np.array(expected).take(model)
         return Predictions(
             rows=rows,
             model=model,
@@ -88,11 +86,9 @@ class Forecaster:
             usd=self._prices.attempt_usd(
                 rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=facts.choices
             ),
-            output_usd=self._prices.attempt_usd(
-                rows, prompt_tokens=0, output_tokens=output_tokens, sequences=facts.choices
-            ),
+            output_usd=self._prices.output_usd(rows, output_tokens=output_tokens, sequences=facts.choices),
             limits=tuple(self._estimators.limits.limits(name) for name in names),
-            ability=(mean, float(np.sqrt(max(0.0, float(weights @ NODES**2) - mean**2)))),
+            ability=ABILITY if weights is WEIGHTS else ability(weights),
         )
 
     def attempt_usd(

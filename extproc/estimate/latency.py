@@ -14,20 +14,21 @@ TTFT and one to its decoding, 1 for an instance never seen.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
 from extproc.estimate.latency_cluster import ClusterLatency, InstanceLatency, Lesson
-from extproc.estimate.latency_filter import LEVEL_SHARES, LEVELS, Part
+from extproc.estimate.latency_filter import LEVELS, Part
 from extproc.estimate.latency_parts import (
     Column,
     columns_of,
     prior_seconds,
+    slowdown_of,
     units_of_decoding,
     units_to_first,
 )
 from extproc.estimate.latency_records import LatencyPrediction, LoadAtDecision
+from extproc.estimate.latency_upper import UpperFactors
 from extproc.estimate.stored import as_name, as_object, as_version
 from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats, Ints
 from extproc.fleet.topology import Speed
@@ -52,19 +53,6 @@ MOST_INSTANCES = 4096
 SHOW_UPPER_EVERY = 8
 SHOW_UPPER_ALWAYS = 200
 """Quantiles are read off again at every observation of a young cluster, else at each of these."""
-
-
-def output_log_spread(median_tokens: float, upper_tokens: float, quantile: float) -> float:
-    """Deviation of the logarithm of a log-normal length that has these quantiles; 0 when they do not ascend.
-
-    Args:
-        median_tokens: Its median, above 0.
-        upper_tokens: Its quantile `quantile`.
-        quantile: Above 0.5 and below 1.
-    """
-    if upper_tokens <= median_tokens:
-        return 0.0
-    return math.log(upper_tokens / median_tokens) / NormalDist().inv_cdf(quantile)
 
 
 class LatencyEstimator:
@@ -133,7 +121,9 @@ class LatencyEstimator:
 
     def _show_upper(self, name: str, quantile: float) -> None:
         logs = self._clusters[name].log_quantiles(quantile)
-        self._upper[quantile][:, self._rows_by_cluster[name]] = np.array(logs)[:, np.newaxis]
+        # Predictions that were made before keep the array that they know.
+        shown = self._upper[quantile] = self._upper[quantile].copy()
+        shown[:, self._rows_by_cluster[name]] = np.array(logs)[:, np.newaxis]
 
     def _upper_by_row(self, quantile: float) -> Floats:
         """Logarithms of the quantile's factors by row, TTFT first, by level of load."""
@@ -143,9 +133,10 @@ class LatencyEstimator:
                 raise ValueError(f"quantile: expected a number between 0 and 1, got {quantile}")
             if len(self._upper) >= MOST_QUANTILES:
                 self._upper.clear()
-            found = self._upper[quantile] = np.zeros((2 * LEVELS, len(self._table)))
+            self._upper[quantile] = np.zeros((2 * LEVELS, len(self._table)))
             for name in self._rows_by_cluster:
                 self._show_upper(name, quantile)
+            found = self._upper[quantile]
         return found
 
     # -- predicting ----------------------------------------------------------------------------------------------
@@ -179,10 +170,10 @@ class LatencyEstimator:
         if snapshot.table is not self._table:
             self.replace_fleet(snapshot.table)
         alone, prefill, backlog, waiting, first_beside, base, own, each, causal, slowing, slots = (
-            self._columns.take(rows, axis=1)
+            self._columns if rows is self._table.rows else self._columns.take(rows, axis=1)
         )
-        present = snapshot.sequences.take(rows)
-        backlog_tokens = snapshot.prefill_backlog_tokens.take(rows)
+        present = self._of_rows(snapshot.sequences, rows)
+        backlog_tokens = self._of_rows(snapshot.prefill_backlog_tokens, rows)
         beside = np.minimum(present, slots - min(sequences, 1.0))
         own_prefill = prefill * prompt_tokens
         ttft_alone = alone + own_prefill
@@ -192,35 +183,38 @@ class LatencyEstimator:
         if wait.any():
             wait *= _slot_seconds(snapshot, rows, base + each * beside, beside, output_tokens)
             ttft += waiting * wait
-        slowed = 1.0 + snapshot.preemption_share.take(rows)
+        slowed = 1.0 + self._of_rows(snapshot.preemption_share, rows)
         iteration_alone = (base + own * sequences) * slowed
         iteration = iteration_alone + each * beside * slowed
         iterations = np.maximum(0.0, output_tokens - 1.0)
-        decode = iteration * iterations
-        total = ttft + decode
+        total = ttft + iteration * iterations
         own_time = ttft + causal * (1.0 + slowing * beside) * slowed * iterations
-        price = (own_time + beside * own_prefill) * _slowdown(snapshot.usual_sequences.take(rows), slowing)
-        upper = self._upper_by_row(quantile)
-        ttft_log = _at_level(upper[:LEVELS], ttft_alone / ttft, rows)
-        total_log = _at_level(upper[LEVELS:], (ttft_alone + iteration_alone * iterations) / total, rows)
-        if output_log_spread > 0.0:
-            total_log = _widened(total_log, decode / total, output_log_spread, quantile)
+        slowdown = slowdown_of(self._of_rows(snapshot.usual_sequences, rows), slowing)
+        price = (own_time + beside * own_prefill) * slowdown
         return LatencyPrediction(
             ttft_seconds=ttft,
             total_seconds=total,
-            ttft_upper_seconds=ttft * np.exp(ttft_log),
-            total_upper_seconds=total * np.exp(total_log),
+            upper=UpperFactors(
+                logs=self._upper_by_row(quantile),
+                rows=rows,
+                quantile=quantile,
+                output_log_spread=output_log_spread,
+            ),
             caused_seconds=np.maximum(0.0, price - total),
             ttft_alone_seconds=ttft_alone,
             iteration_seconds=iteration,
             iteration_alone_seconds=iteration_alone,
+            iterations=iterations,
             waiting_seconds=wait,
             sequences=present,
             backlog_tokens=backlog_tokens,
             preemption_share=slowed - 1.0,
             own_sequences=sequences,
-            sequence_seconds=snapshot.sequence_seconds.take(rows),
+            sequence_seconds=self._of_rows(snapshot.sequence_seconds, rows),
         )
+
+    def _of_rows(self, figures: Floats, rows: Ints) -> Floats:
+        return figures if rows is self._table.rows else figures.take(rows)
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -372,22 +366,6 @@ def _iterations(completion_tokens: int | None, load: LoadAtDecision) -> int | No
     return max(0, completion_tokens - 1)
 
 
-def _slowdown(usual_sequences: Floats, slowing: Floats) -> Floats:
-    """How many times longer an iteration usually takes on each row than on an idle instance, at least 1.
-
-    For n sequences that leave an instance at the rate n / (S (W + H n)) and arrive at the rate r, what one more of
-    them adds to the time of all, those included that are still to come, solves
-
-        n - g + r D(n) - n / (S (W + H n)) D(n - 1) = 0,    D(n) = S (W + H (n + 1)) / (1 - r S H)
-
-    (the relative value of Markov decision processes; Krishnan 1990 routes by it). It is the newcomer's own time at the
-    present load, over the share of the instance that the arrivals leave free; and since the mean load is
-    r S (W + H) / (1 - r S H), that share's inverse is (W + H + H * mean load) / (W + H).
-    """
-    slowdown: Floats = 1.0 + usual_sequences * slowing
-    return slowdown
-
-
 def _before_us(
     snapshot: FleetSnapshot, rows: Ints, too_many: Floats, needed_tokens: float | Floats
 ) -> Floats:
@@ -403,18 +381,4 @@ def _slot_seconds(
     mean_output = snapshot.mean_output_tokens.take(rows)
     residual = RESIDUAL_SHARE * np.where(mean_output > 0.0, mean_output, output_tokens)
     result: Floats = residual * iteration / np.maximum(1.0, running)
-    return result
-
-
-def _widened(log: Floats, decode_share: Floats, output_log_spread: float, quantile: float) -> Floats:
-    """A total's logarithm of a quantile with the spread of the length added, as of independent normal errors."""
-    of_length = NormalDist().inv_cdf(quantile) * output_log_spread * decode_share
-    return np.copysign(np.hypot(log, of_length), of_length)
-
-
-def _at_level(by_level: Floats, alone_share: Floats, rows: Ints) -> Floats:
-    """The figure of each row at its level of load; `by_level` has the shape (LEVELS, rows of the fleet)."""
-    size = by_level.shape[1]
-    light, heavy = LEVEL_SHARES
-    result: Floats = by_level.take(rows + size * (alone_share < light) + size * (alone_share < heavy))
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extproc.estimate.latency_upper import UpperFactors
 from extproc.fleet.snapshot import Floats
 
 
@@ -45,12 +46,12 @@ class LatencyPrediction:
     Attributes:
         ttft_seconds: From the request's arrival to its first token.
         total_seconds: From the request's arrival to its last token.
-        ttft_upper_seconds: Quantile asked for of the time to the first token.
-        total_upper_seconds: Quantile asked for of the total.
+        upper: Factors from these to the quantile asked for.
         caused_seconds: What the request costs the others beyond its own time, those included that are still to come.
         ttft_alone_seconds: `ttft_seconds` if the instance were idle.
         iteration_seconds: Time of one further token.
         iteration_alone_seconds: The same if the instance were idle.
+        iterations: Iterations after the first token, for all rows or by row.
         waiting_seconds: Wait for a slot, before its learned multiplier.
         sequences: Sequences in the instance before this request.
         backlog_tokens: Prompt tokens before this request's.
@@ -61,18 +62,41 @@ class LatencyPrediction:
 
     ttft_seconds: Floats
     total_seconds: Floats
-    ttft_upper_seconds: Floats
-    total_upper_seconds: Floats
+    upper: UpperFactors
     caused_seconds: Floats
     ttft_alone_seconds: Floats
     iteration_seconds: Floats
     iteration_alone_seconds: Floats
+    iterations: Floats | float
     waiting_seconds: Floats
     sequences: Floats
     backlog_tokens: Floats
     preemption_share: Floats
     own_sequences: int
     sequence_seconds: Floats
+
+    @property
+    def ttft_upper_seconds(self) -> Floats:
+        """Quantile asked for of the time to the first token."""
+        return self.ttft_seconds * self.upper.ttft(self.ttft_alone_seconds / self.ttft_seconds)
+
+    @property
+    def total_upper_seconds(self) -> Floats:
+        """Quantile asked for of the total."""
+        total = self.total_seconds
+        alone = self.ttft_alone_seconds + self.iteration_alone_seconds * self.iterations
+        return total * self.upper.total(alone / total, self.iteration_seconds * self.iterations / total)
+
+    def total_upper_at(self, position: int) -> float:
+        """The same of one position."""
+        iterations = (
+            self.iterations if isinstance(self.iterations, float) else float(self.iterations[position])
+        )
+        total = float(self.total_seconds[position])
+        alone = float(self.ttft_alone_seconds[position])
+        alone += float(self.iteration_alone_seconds[position]) * iterations
+        decode = float(self.iteration_seconds[position]) * iterations
+        return total * self.upper.total_at(position, alone / total, decode / total)
 
     def load(self, position: int) -> LoadAtDecision:
         """What is to be kept, until the request ends, of the decision for one position."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Iterable
 from enum import StrEnum
 
 import numpy as np
@@ -21,6 +22,9 @@ FORGETTING = 0.998
 
 PARENT_WEIGHT = 20.0
 """Observations that the next broader level (model, all models, prior) counts for."""
+
+MOST_QUANTILES = 16
+"""Quantiles that are kept ready."""
 
 MOST_TOKENS = 1_000_000
 """Longer answers are taken for nonsense."""
@@ -115,6 +119,45 @@ class _Lengths:
         return np.where(at_risk + weight > 1e-9, np.clip(hazards, 0.0, 1.0), 1.0)
 
 
+class _Curve:
+    """Share of answers that end within each bin or before, and what was read off it.
+
+    Attributes:
+        learned: Answers that had been learned from.
+    """
+
+    __slots__ = ("_mean", "_middle", "_quantiles", "_shares", "learned")
+
+    def __init__(self, shares: Floats, learned: int) -> None:
+        self.learned = learned
+        self._shares: list[float] = shares.tolist()
+        surviving = 1.0 - shares
+        self._middle: Floats = 0.5 * (np.concatenate(([1.0], surviving[:-1])) + surviving)
+        self._mean = max(1.0, float(_WIDTHS @ self._middle))
+        self._quantiles: dict[float, int] = {}
+
+    def quantile(self, wanted: float) -> int:
+        found = self._quantiles.get(wanted)
+        if found is None:
+            found = self._read(wanted)
+            if len(self._quantiles) < MOST_QUANTILES:
+                self._quantiles[wanted] = found
+        return found
+
+    def _read(self, wanted: float) -> int:
+        shares = self._shares
+        index = min(bisect.bisect_left(shares, wanted), len(EDGES) - 1)
+        below, above = (shares[index - 1] if index else 0.0), shares[index]
+        low, high = (EDGES[index - 1] if index else 0), EDGES[index]
+        part = 1.0 if above <= below else min(1.0, (wanted - below) / (above - below))
+        return max(1, math.ceil(low + part * (high - low)))
+
+    def mean(self, at_most: int | None) -> float:
+        if at_most is None or at_most >= EDGES[-1]:
+            return self._mean
+        return max(1.0, float(np.clip(at_most - _FLOORS, 0.0, _WIDTHS) @ self._middle))
+
+
 class OutputLengthEstimator:
     """Quantiles of output length by model and kind of prompt, calibrated online from `usage.completion_tokens`.
 
@@ -135,7 +178,7 @@ class OutputLengthEstimator:
         self._fleet = _Lengths()
         self._models: dict[str, dict[str, _Lengths]] = {}
         self._learned = 0
-        self._cache: dict[tuple[str, str], tuple[int, list[float]]] = {}
+        self._cache: dict[tuple[str, str], _Curve] = {}
 
     def predict(self, model: str, text: TextProfile, quantile: float | None = None) -> int:
         """Length in tokens that a share `quantile` of answers stays within; None means `DEFAULT_QUANTILE`.
@@ -143,25 +186,35 @@ class OutputLengthEstimator:
         Raises:
             ValueError: `quantile` is not strictly between 0 and 1.
         """
+        return self.predict_each((model,), text, quantile)[0]
+
+    def predict_each(
+        self, models: Iterable[str], text: TextProfile, quantile: float | None = None
+    ) -> list[int]:
+        """As `predict`, for several models.
+
+        Raises:
+            ValueError: `quantile` is not strictly between 0 and 1.
+        """
         wanted = DEFAULT_QUANTILE if quantile is None else quantile
         if not 0.0 < wanted < 1.0:
             raise ValueError(f"quantile: expected a number between 0 and 1, got {wanted}")
-        shares = self._cumulative(model, kind_of(text))
-        index = min(bisect.bisect_left(shares, wanted), len(EDGES) - 1)
-        below, above = (shares[index - 1] if index else 0.0), shares[index]
-        low, high = (EDGES[index - 1] if index else 0), EDGES[index]
-        part = 1.0 if above <= below else min(1.0, (wanted - below) / (above - below))
-        return max(1, math.ceil(low + part * (high - low)))
+        kind = str(kind_of(text))
+        return [self._curve(model, kind).quantile(wanted) for model in models]
 
     def expected(self, model: str, text: TextProfile, at_most: int | None = None) -> float:
         """Mean length in tokens under a limit of `at_most` tokens; None for no limit. At least 1.
 
         The mean, not the median, is what answers cost: a few that do not end can take more than all others together.
         """
-        surviving = 1.0 - np.array(self._cumulative(model, kind_of(text)))
-        middle = 0.5 * (np.concatenate(([1.0], surviving[:-1])) + surviving)
-        widths = _WIDTHS if at_most is None else np.clip(at_most - _FLOORS, 0.0, _WIDTHS)
-        return max(1.0, float(widths @ middle))
+        return self.expected_each((model,), text, at_most)[0]
+
+    def expected_each(
+        self, models: Iterable[str], text: TextProfile, at_most: int | None = None
+    ) -> list[float]:
+        """As `expected`, for several models."""
+        kind = str(kind_of(text))
+        return [self._curve(model, kind).mean(at_most) for model in models]
 
     def learn(self, model: str, text: TextProfile, completion_tokens: int, *, was_cut: bool) -> None:
         """Learn the length of one answer; one that was cut by a limit is known to be at least that long."""
@@ -178,20 +231,19 @@ class OutputLengthEstimator:
         self._fleet.add(bin_index, was_cut=was_cut)
         self._learned += 1
 
-    def _cumulative(self, model: str, kind: TextKind) -> list[float]:
-        """Share of answers that end within each bin or before; recomputed when enough was learned since."""
+    def _curve(self, model: str, kind: str) -> _Curve:
+        """Lengths of a model's answers to a kind of text; read anew when enough was learned since."""
         levels = self._models.get(model)
-        key = (model, str(kind)) if levels is not None else ("", "")
+        key = (model, kind) if levels is not None else ("", "")
         cached = self._cache.get(key)
-        if cached is not None and self._learned - cached[0] <= min(32, self._learned // 16):
-            return cached[1]
+        if cached is not None and self._learned - cached.learned <= min(32, self._learned // 16):
+            return cached
         hazards = self._fleet.hazards(_PRIOR_HAZARDS)
-        for name in ("", str(kind)):
+        for name in ("", kind):
             if levels is not None and name in levels:
                 hazards = levels[name].hazards(hazards)
-        shares: list[float] = (1.0 - np.cumprod(1.0 - hazards)).tolist()
-        self._cache[key] = (self._learned, shares)
-        return shares
+        curve = self._cache[key] = _Curve(1.0 - (1.0 - hazards).cumprod(), self._learned)
+        return curve
 
     def state(self) -> dict[str, object]:
         """A JSON-able copy of all that was learned, for `restore`."""

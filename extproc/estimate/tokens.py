@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from extproc.estimate.stored import as_name, as_object, as_version
@@ -83,11 +83,18 @@ class PromptTokenEstimator:
 
     def predict(self, facts: RequestFacts, model: str) -> TokenEstimate:
         """Predict the prompt tokens that `model` would report for a request."""
-        costs = self._models.get(model, self._unseen)
+        return self.predict_each(facts, (model,))[0]
+
+    def predict_each(self, facts: RequestFacts, models: Iterable[str]) -> list[TokenEstimate]:
+        """As `predict`, for several models."""
         units = _units(facts.text, facts.messages)
-        tokens, upper = costs.estimate(units) if units else (0.0, 0.0)
         exact = facts.prompt_token_ids + facts.images * self._tokens_per_image
-        return TokenEstimate(exact + round(tokens), exact + math.ceil(upper), costs.samples)
+        found: list[TokenEstimate] = []
+        for model in models:
+            costs = self._models.get(model, self._unseen)
+            tokens, upper = costs.estimate(units) if units else (0.0, 0.0)
+            found.append(TokenEstimate(exact + round(tokens), exact + math.ceil(upper), costs.samples))
+        return found
 
     def learn(
         self,

@@ -39,6 +39,16 @@ def _normal_nodes(count: int) -> tuple[Floats, Floats]:
 NODES, WEIGHTS = _normal_nodes(NODE_COUNT)
 
 
+def ability(weights: Floats) -> tuple[float, float]:
+    """Mean and standard deviation of the difficulty under some weights of the nodes, which sum to 1."""
+    mean = float(weights @ NODES)
+    return mean, float(np.sqrt(max(0.0, float(weights @ NODES**2) - mean**2)))
+
+
+ABILITY: Final = ability(WEIGHTS)
+"""What `ability` says before anything has failed."""
+
+
 def tabulate(log_odds: Floats, slopes: Floats) -> Floats:
     """Chances at each node of models with the given marginal chances.
 

@@ -102,7 +102,6 @@ def make_predictions() -> Callable[..., Predictions]:
             latency=replace(
                 made.latency,
                 total_seconds=total,
-                total_upper_seconds=2 * total,
                 caused_seconds=np.zeros(len(total)),
             ),
             usd=np.array(usd),

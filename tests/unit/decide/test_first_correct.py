@@ -18,6 +18,7 @@ from extproc.decide.first_correct import (
 )
 from extproc.decide.sequence import best_sequence
 from extproc.estimate.latency_records import LatencyPrediction
+from extproc.estimate.latency_upper import UpperFactors
 from extproc.estimate.predictions import Predictions
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Cluster, Fleet, Instance
@@ -56,8 +57,7 @@ def predictions(
         latency=LatencyPrediction(
             ttft_seconds=zeros,
             total_seconds=total,
-            ttft_upper_seconds=zeros,
-            total_upper_seconds=2 * total,
+            upper=UpperFactors(logs=np.zeros((6, 4)), rows=np.arange(4), quantile=0.95),
             caused_seconds=caused * total,
             waiting_seconds=zeros,
             sequences=zeros,
@@ -66,6 +66,7 @@ def predictions(
             ttft_alone_seconds=zeros,
             iteration_seconds=zeros,
             iteration_alone_seconds=zeros,
+            iterations=zeros,
             own_sequences=1,
             sequence_seconds=zeros,
         ),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.estimate.latency import LatencyEstimator, output_log_spread
+from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.latency_parts import FIRST_ITERATIONS, OVERHEAD_SECONDS
 from extproc.estimate.latency_records import LatencyPrediction
+from extproc.estimate.latency_upper import output_log_spread
 from extproc.fleet.load import LoadBook
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
