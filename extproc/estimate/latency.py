@@ -17,13 +17,13 @@ import math
 
 import numpy as np
 
+from extproc.estimate.congestion import social_seconds
 from extproc.estimate.latency_cluster import ClusterLatency, InstanceLatency, Lesson
 from extproc.estimate.latency_filter import LEVELS, Part
 from extproc.estimate.latency_parts import (
     Column,
     columns_of,
     prior_seconds,
-    slowdown_of,
     units_of_decoding,
     units_to_first,
 )
@@ -189,8 +189,8 @@ class LatencyEstimator:
         iterations = np.maximum(0.0, output_tokens - 1.0)
         total = ttft + iteration * iterations
         own_time = ttft + causal * (1.0 + slowing * beside) * slowed * iterations
-        slowdown = slowdown_of(self._of_rows(snapshot.usual_sequences, rows), slowing)
-        price = (own_time + beside * own_prefill) * slowdown
+        usual = self._of_rows(snapshot.usual_sequences, rows)
+        price = social_seconds(own_time, beside * own_prefill, usual, slowing)
         return LatencyPrediction(
             ttft_seconds=ttft,
             total_seconds=total,

@@ -105,19 +105,3 @@ def units_of_decoding(
     units[Part.ITERATION_PER_SEQUENCE] = 1.0 + beside
     units[Part.INTERFERENCE] = beside * learned.prompt_tokens / learned.output_tokens
     return units * (1.0 + load.preemption_share)
-
-
-def slowdown_of(usual_sequences: Floats, slowing: Floats) -> Floats:
-    """How many times longer an iteration usually takes on each row than on an idle instance, at least 1.
-
-    For n sequences that leave an instance at the rate n / (S (W + H n)) and arrive at the rate r, what one more of
-    them adds to the time of all, those included that are still to come, solves
-
-        n - g + r D(n) - n / (S (W + H n)) D(n - 1) = 0,    D(n) = S (W + H (n + 1)) / (1 - r S H)
-
-    (the relative value of Markov decision processes; Krishnan 1990 routes by it). It is the newcomer's own time at the
-    present load, over the share of the instance that the arrivals leave free; and since the mean load is
-    r S (W + H) / (1 - r S H), that share's inverse is (W + H + H * mean load) / (W + H).
-    """
-    slowdown: Floats = 1.0 + usual_sequences * slowing
-    return slowdown
