@@ -23,6 +23,7 @@ from loadgen.reproduce.beyond.policies import FittingForecast, RoundRobin, Stack
 from loadgen.reproduce.beyond.questions import SHARES, draw_traffic, mix_questions
 from loadgen.reproduce.beyond.study import Size
 from loadgen.reproduce.findings import Verdict
+from loadgen.reproduce.laar.curves import FITTED
 from loadgen.reproduce.study import StudyContext
 from loadgen.virtual.knowledge import Chances, ExpectedLengths
 from loadgen.virtual.policy import Asked
@@ -36,7 +37,7 @@ def base() -> QuestionSet:
 
 @pytest.fixture(scope="module")
 def mixed(base: QuestionSet) -> QuestionSet:
-    return mix_questions(base, seed=1)
+    return mix_questions(base, FITTED, seed=1)
 
 
 def accuracy(questions: list[Question], model: str) -> float:

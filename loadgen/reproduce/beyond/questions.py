@@ -20,7 +20,7 @@ import numpy as np
 
 from extproc.estimate.quality.priors import SLOPE
 from loadgen.questions.question import Question, QuestionSet
-from loadgen.reproduce.beyond.measured import CURVES, LANGUAGE_SHIFTS
+from loadgen.reproduce.laar.curves import Measurements
 from loadgen.workload.prompts import TextSource
 
 CORRELATION = SLOPE**2 / (SLOPE**2 + math.pi**2 / 3.0)
@@ -60,7 +60,7 @@ class Role:
 
 ROLES: Sequence[Role] = (
     Role(source="mpt-7b-storywriter", stretch=1.0, abroad=1.0),
-    Role(source="phi-3-mini-128k", stretch=1.0, abroad=0.8),
+    Role(source="babilong", stretch=1.0, abroad=0.8),
     Role(source="mpt-30b-chat", stretch=6.0, abroad=0.8),
     Role(source="longchat-7b-16k", stretch=2.0, abroad=0.5),
     Role(source="longchat-13b-16k", stretch=4.0, abroad=0.3),
@@ -68,21 +68,22 @@ ROLES: Sequence[Role] = (
 """Smallest tier first. The third is good up to its window and collapses beyond; the second falls slowly: ranks cross."""
 
 
-def mix_questions(base: QuestionSet, *, seed: int) -> QuestionSet:
+def mix_questions(base: QuestionSet, measured: Measurements, *, seed: int) -> QuestionSet:
     """Put the study's questions together, each part from its own half of the recorded ones.
 
     Args:
         base: Short English questions; those of kind `gsm` are asked in the other languages too.
+        measured: Curves over the length, and losses by language.
         seed: Same seed, same questions.
     """
     rng = np.random.default_rng(seed)
-    maker = _Maker(base.models, TextSource(seed), rng)
+    maker = _Maker(base.models, measured, TextSource(seed), rng)
     return QuestionSet(
         name="beyond",
         models=base.models,
         training=(*base.training, *maker.others(base.training, LONG_TRAINING, "learn")),
         held_out=(*base.held_out, *maker.others(base.held_out, LONG_HELD_OUT, "ask")),
-        is_recorded=base.is_recorded,
+        is_recorded=base.is_recorded and measured.is_recorded,
     )
 
 
@@ -105,8 +106,12 @@ def _group(question: Question) -> str:
 class _Maker:
     """Makes what is not recorded."""
 
-    def __init__(self, models: Sequence[str], texts: TextSource, rng: np.random.Generator) -> None:
+    def __init__(
+        self, models: Sequence[str], measured: Measurements, texts: TextSource, rng: np.random.Generator
+    ) -> None:
         self._models = models
+        self._curves = measured.curves
+        self._shifts = {"en": 0.0, "ja": measured.japanese, "zh": measured.chinese}
         self._texts = texts
         self._rng = rng
 
@@ -132,7 +137,7 @@ class _Maker:
         for model, role in zip(self._models, ROLES, strict=True):
             right = sum(question.correct[model] for question in sources) / len(sources)
             right = min(0.99, max(0.01, right))
-            odds = math.log(right / (1.0 - right)) + role.abroad * LANGUAGE_SHIFTS[language]
+            odds = math.log(right / (1.0 - right)) + role.abroad * self._shifts[language]
             found.append(1.0 - _sigmoid(odds) / right)
         return found
 
@@ -153,7 +158,7 @@ class _Maker:
 
     def _long(self, key: str, language: str, tokens: int) -> Question:
         correct = {
-            model: value < _quantile(_chance(role, tokens, language))
+            model: value < _quantile(self._chance(role, tokens, language))
             for model, role, value in zip(self._models, ROLES, self._latents(), strict=True)
         }
         median, spread = LONG_OUTPUT_TOKENS
@@ -170,17 +175,17 @@ class _Maker:
             },
         )
 
+    def _chance(self, role: Role, tokens: float, language: str) -> float:
+        curve = self._curves[role.source]
+        odds = curve.log_odds(tokens / role.stretch) + role.abroad * self._shifts[language]
+        return min(0.98, max(0.01, _sigmoid(odds)))
+
     def _latents(self) -> list[float]:
         """Standard normal difficulties of one question, one per model, correlated."""
         common = self._rng.standard_normal()
         own = self._rng.standard_normal(len(self._models))
         mixed: list[float] = (math.sqrt(CORRELATION) * common + math.sqrt(1.0 - CORRELATION) * own).tolist()
         return mixed
-
-
-def _chance(role: Role, tokens: float, language: str) -> float:
-    odds = CURVES[role.source].log_odds(tokens / role.stretch) + role.abroad * LANGUAGE_SHIFTS[language]
-    return min(0.98, max(0.01, _sigmoid(odds)))
 
 
 def _sigmoid(odds: float) -> float:

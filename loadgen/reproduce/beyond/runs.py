@@ -14,6 +14,7 @@ from loadgen.reproduce.beyond.arms import ARMS, Bench
 from loadgen.reproduce.beyond.fleet import build_pools, gpus_by_address
 from loadgen.reproduce.beyond.measure import PointRun, measure
 from loadgen.reproduce.beyond.questions import draw_traffic, mix_questions
+from loadgen.reproduce.laar.curves import find_measurements
 from loadgen.virtual.arms import Workbench
 from loadgen.virtual.simulation import Run, Simulation
 
@@ -50,7 +51,7 @@ class RunTask:
 def learn(task: BenchTask) -> Bench:
     """Put a seed's questions together and learn from their training part."""
     base = load_questions("zeroeval", task.data, seed=task.seed)
-    return Bench(Workbench(mix_questions(base, seed=task.seed)))
+    return Bench(Workbench(mix_questions(base, find_measurements(task.data), seed=task.seed)))
 
 
 def simulate(task: RunTask) -> Run:
