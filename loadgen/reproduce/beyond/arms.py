@@ -26,9 +26,11 @@ from loadgen.virtual.knowledge import Knowledge, Level
 from loadgen.virtual.policy import Policy
 
 CAPS = (1.0, 2.0, 3.0, 4.0, 5.0)
-WORTHS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 1e6)
+WORTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 1e6)
 QUICK_CAPS = (1.0, 3.0, 5.0)
-QUICK_WORTHS = (1.0, 4.0, 16.0, 64.0, 1e6)
+"""Retry caps."""
+
+QUICK_WORTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 1e6)
 
 OURS = "plan"
 

@@ -30,7 +30,7 @@ class Size:
     requests: int
 
 
-FULL = Size(rates=(1.0, 6.0, 12.0, 18.0, 24.0), seeds=3, requests=1_200)
+FULL = Size(rates=(1.0, 6.0, 12.0, 18.0, 24.0), seeds=3, requests=1_000)
 QUICK = Size(rates=(1.0, 18.0), seeds=1, requests=500)
 
 
