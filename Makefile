@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload batching reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload batching presets reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ eval: install ## Hold all estimates against published data: quality, lengths, la
 
 batching: install ## Say whether it pays to collect requests before deciding; writes docs/micro-batching.md (ten minutes)
 	@$(BIN)/python -m loadgen.batching
+
+presets: install ## What each preset makes of the same traffic, in virtual time; writes out/virtual/presets.json
+	@$(BIN)/python -m loadgen.virtual.presets
 
 eval-latency: install ## Hold the latency estimates against published measurements; writes docs/latency-estimates.md
 	@$(BIN)/python -m loadgen.latency_eval
