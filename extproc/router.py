@@ -196,6 +196,7 @@ class Router:
             prompt_tokens=budget.prompt_tokens,
             output_tokens=budget.output_tokens,
             overflow_addresses=plan.overflow_addresses,
+            hedge_seconds=plan.per_try_timeout_seconds if plan.hedges else None,
             now=now,
             expires_at=now + plan.timeout_seconds + EXPIRY_GRACE_SECONDS,
         )

@@ -9,19 +9,20 @@ from enum import StrEnum
 import numpy as np
 
 from extproc.decide.eligible import Candidates
+from extproc.decide.figures import Figures
 from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking
+from extproc.decide.hedge import Hedge, worthwhile_hedge
 from extproc.decide.order import Policy, order
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
-from extproc.decide.sequence import Step
 from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
 from extproc.decide.witness import Witness
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
-from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats, Ints
+from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 
 OVERFLOW_FACTOR = 2.0
 """A prompt this many times its conservative estimate must still fit, else the plan provides for an overflow."""
@@ -151,16 +152,16 @@ def plan_ranked(
     if not is_verified:
         rows = _of_first_model(rows, predictions, pool, budget, snapshot)
     rows = rows[: policy.max_attempts]
-    figures = _Figures.of(predictions, ranking, rows)
+    figures = Figures.of(predictions, ranking, rows)
     attempts = tuple(figures.attempt(row, table, tells_chance=tells_chances) for row in rows)
-    per_try, hedges = _per_try(rows, figures, facts, policy, deadline_seconds)
+    hedge = _race(rows, figures, facts, snapshot=snapshot, policy=policy, deadline_seconds=deadline_seconds)
     return Plan(
         decision_id=decision_id,
         attempts=attempts,
         route_cluster=policy.union_cluster if is_verified else _route_cluster(attempts, policy),
         max_retries=len(attempts) - 1,
         timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
-        per_try_timeout_seconds=per_try,
+        per_try_timeout_seconds=hedge.after_seconds if hedge else policy.per_try_timeout_seconds,
         model=attempts[0].model if candidates.rewrites_model else None,
         pool=table.fleet.pools[int(table.pool_index[rows[0]])].name,
         budget=budget,
@@ -168,7 +169,7 @@ def plan_ranked(
         reason=_reason(pool, policy),
         overflow_addresses=_overflow_addresses(rows, budget, snapshot),
         is_verified=is_verified,
-        hedges=hedges,
+        hedges=hedge is not None,
         ability=predictions.ability,
         started_unix_ms=started_unix_ms,
     )
@@ -187,78 +188,25 @@ def _of_first_model(
     )
 
 
-def _per_try(
+def _race(
     rows: list[int],
-    figures: _Figures,
+    figures: Figures,
     facts: RequestFacts,
+    *,
+    snapshot: FleetSnapshot,
     policy: PlanPolicy,
     deadline_seconds: float | None,
-) -> tuple[float | None, bool]:
-    """Bound one try, and say whether it is raced rather than given up when it exceeds that.
-
-    With a deadline, a try that takes longer than nearly all do is not waited for: there is time for another one. It is
-    raced, not given up, when the next instance has room, so that the race costs others little.
-    """
-    fixed = policy.per_try_timeout_seconds
-    if fixed is not None or deadline_seconds is None or facts.stream or len(rows) < 2:
-        return fixed, False
-    first, second = (figures.by_row.get(row) for row in rows[:2])
-    if first is None or second is None or first.upper + second.latency > deadline_seconds:
-        return None, False
-    return first.upper, second.caused <= second.latency
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    latency: float
-    upper: float
-    caused: float
-    usd: float
-    step: Step | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """What the predictions say of the attempts, by row."""
-
-    by_row: dict[int, _Figure]
-
-    @classmethod
-    def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> _Figures:
-        latency, wanted = predictions.latency, frozenset(rows)
-        steps = dict(zip(ranking.positions, ranking.steps, strict=False))
-        ranked = zip(predictions.rows[list(ranking.positions)].tolist(), ranking.positions, strict=True)
-        return cls(
-            {
-                row: _Figure(
-                    latency=float(latency.total_seconds[p]),
-                    upper=latency.total_upper_at(p),
-                    caused=float(latency.caused_seconds[p]),
-                    usd=float(predictions.usd[p]),
-                    step=steps.get(p),
-                )
-                for row, p in ranked
-                if row in wanted
-            }
-        )
-
-    def attempt(self, row: int, table: FleetTable, *, tells_chance: bool) -> Attempt:
-        cluster, figure = table.clusters[row], self.by_row.get(row)
-        if figure is None:
-            return Attempt(
-                address=table.addresses[row], cluster=cluster.name, model=cluster.model, work_seconds=0.0
-            )
-        return Attempt(
-            address=table.addresses[row],
-            cluster=cluster.name,
-            model=cluster.model,
-            work_seconds=figure.latency + figure.caused,
-            chance=figure.step.chance if figure.step and tells_chance else None,
-            max_tokens=figure.step.max_tokens if figure.step else None,
-            latency_seconds=figure.latency,
-            latency_upper_seconds=figure.upper,
-            cost_usd=figure.usd,
-        )
+) -> Hedge | None:
+    """Say when a try is raced by the next one; None to wait for it, as for streams, whose first byte says little."""
+    if policy.per_try_timeout_seconds is not None or deadline_seconds is None or facts.stream:
+        return None
+    runners = [figures.runner(row, policy.objective) for row in rows]
+    known = [runner for runner in runners if runner is not None]
+    if len(known) < len(rows) or len(rows) < 2 or snapshot.suspect[rows[1]]:
+        return None
+    return worthwhile_hedge(
+        known, deadline_seconds=deadline_seconds, worth_seconds=policy.objective.worth_seconds
+    )
 
 
 def plan_passthrough(

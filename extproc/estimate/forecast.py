@@ -9,6 +9,7 @@ import numpy as np
 from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.cost import PriceTable
 from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.latency_upper import output_log_spread
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.quality.coupling import ABILITY, WEIGHTS, Floats, ability, weights_after
@@ -19,7 +20,7 @@ from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
 from extproc.sessions.book import SessionHistory
 
 UPPER_QUANTILE = 0.95
-"""Share of tries that a per-try timeout lets come to their end."""
+"""Share of tries that end within their upper latency, the answer's length being no more certain than it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,7 @@ class Forecaster:
         names, model = _models(rows, table)
         failed = tuple(dict.fromkeys(history.failed_models)) if history else ()
         weights, chances = self._chances(facts, names, failed if is_conditional else ())
-        expected = self._estimators.outputs.expected_each(names, facts.text, facts.max_output_tokens)
-        output_tokens = np.array(expected).take(model)
+        output_tokens, length_spread = self._output_lengths(facts, names).take(model, axis=1)
         return Predictions(
             rows=rows,
             model=model,
@@ -81,6 +81,7 @@ class Forecaster:
                 output_tokens=output_tokens,
                 sequences=facts.choices,
                 quantile=UPPER_QUANTILE,
+                output_log_spread=length_spread,
             ),
             output_tokens=output_tokens,
             usd=self._prices.attempt_usd(
@@ -122,6 +123,17 @@ class Forecaster:
         repeated = [position for position, name in enumerate(names) if name in failed]
         table[repeated] *= quality.model.repeat_share
         return weights, table
+
+    def _output_lengths(self, facts: RequestFacts, names: tuple[str, ...]) -> Floats:
+        """Expected output lengths within the client's limit, and the deviations of their logarithms; shape (2, models)."""
+        outputs, limit = self._estimators.outputs, facts.max_output_tokens
+        expected = outputs.expected_each(names, facts.text, limit)
+        uppers = outputs.predict_each(names, facts.text, UPPER_QUANTILE)
+        spreads = [
+            output_log_spread(mean, upper if limit is None else min(upper, limit), UPPER_QUANTILE)
+            for mean, upper in zip(expected, uppers, strict=True)
+        ]
+        return np.array((expected, spreads))
 
 
 def _models(rows: Ints, table: FleetTable) -> tuple[tuple[str, ...], Ints]:

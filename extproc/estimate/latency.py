@@ -150,7 +150,7 @@ class LatencyEstimator:
         output_tokens: float | Floats,
         sequences: int,
         quantile: float = DEFAULT_QUANTILE,
-        output_log_spread: float = 0.0,
+        output_log_spread: float | Floats = 0.0,
     ) -> LatencyPrediction:
         """Predict a request's latencies on each of `rows`.
 
@@ -161,8 +161,8 @@ class LatencyEstimator:
             output_tokens: Expected output tokens of one sequence, for all rows or by row.
             sequences: Sequences that the request occupies at once.
             quantile: Share of requests that the upper figures are to hold for, between 0 and 1.
-            output_log_spread: Deviation of the logarithm of the output's length around `output_tokens`; 0 when it
-                is given. See the function of the same name.
+            output_log_spread: Deviation of the logarithm of the output's length around `output_tokens`, for all rows or
+                by row; 0 when it is given. See the function of the same name.
 
         Raises:
             ValueError: `quantile` is out of range.

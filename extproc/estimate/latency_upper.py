@@ -33,13 +33,13 @@ class UpperFactors:
         logs: Logarithms of the factors by level of load, TTFT first, shape (2 * LEVELS, rows of the fleet).
         rows: Rows that were predicted for, shape (k,).
         quantile: That share, between 0 and 1.
-        output_log_spread: Deviation of the logarithm of the output's length, at least 0.
+        output_log_spread: Deviation of the logarithm of the output's length, at least 0; for all rows or by position.
     """
 
     logs: Floats
     rows: Ints
     quantile: float
-    output_log_spread: float = 0.0
+    output_log_spread: Floats | float = 0.0
 
     def ttft(self, alone_share: Floats) -> Floats:
         """Factors of the times to the first token.
@@ -65,17 +65,21 @@ class UpperFactors:
     def total_at(self, position: int, alone_share: float, decode_share: float) -> float:
         """Factor of one total; arguments as of `total`."""
         level = sum(alone_share < share for share in LEVEL_SHARES)
-        log = self.logs[LEVELS + level, self.rows[position]]
-        if self.output_log_spread > 0.0:
-            log = self._widened(np.array([log]), np.array([decode_share]))[0]
-        return float(np.exp(log))
+        log, spread = float(self.logs[LEVELS + level, self.rows[position]]), self.output_log_spread
+        own_spread = spread if isinstance(spread, float) else float(spread[position])
+        if own_spread > 0.0:
+            of_length = NormalDist().inv_cdf(self.quantile) * own_spread * decode_share
+            log = math.copysign(math.hypot(log, of_length), of_length)
+        return math.exp(log)
 
     def _widened(self, log: Floats, decode_share: Floats) -> Floats:
-        """A total's logarithms with the spread of the length added, as of independent normal errors."""
-        if self.output_log_spread <= 0.0:
-            return log
-        of_length = NormalDist().inv_cdf(self.quantile) * self.output_log_spread * decode_share
-        return np.copysign(np.hypot(log, of_length), of_length)
+        """Logarithms of totals with the spread of the length added where there is one, as of independent normal errors."""
+        spread = self.output_log_spread
+        of_length = NormalDist().inv_cdf(self.quantile) * spread * decode_share
+        widened: Floats = np.where(
+            np.asarray(spread) > 0.0, np.copysign(np.hypot(log, of_length), of_length), log
+        )
+        return widened
 
 
 def _at_level(by_level: Floats, alone_share: Floats, rows: Ints) -> Floats:

@@ -1,13 +1,15 @@
 """The load book: who has what in flight, dead-reckoned between scrapes and corrected by them.
 
-Three sources are combined. A decision charges its instance at once. Envoy's access log releases it, or moves it when
-a try failed and Envoy went on to the next instance. A scrape reports what the instance itself counts; the difference
+Three sources are combined. A decision charges its instance at once, and a raced one its next instance when the race is
+due: nobody reports that Envoy began one. Envoy's access log releases a request, or moves it when a try failed and Envoy
+went on to the next instance. A scrape reports what the instance itself counts; the difference
 to our own count (other replicas, other clients) is added, fading with the scrape's age, so that a stale scrape is
 trusted less and never all or nothing.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from dataclasses import dataclass
 
@@ -40,9 +42,13 @@ def _suspect_seconds(failures: int) -> float:
 
 @dataclass(slots=True)
 class _InFlight:
+    """A request: the hosts of its plan, how many of them were tried, and on which of these a try is under way."""
+
     addresses: tuple[str, ...]
     overflow_addresses: tuple[str, ...]
-    address: str
+    running: list[str]
+    tried: int
+    hedge_seconds: float | None
     request_id: str
     sequences: int
     output_tokens: int
@@ -60,6 +66,7 @@ class LoadBook:
         self.expired = 0
         self._in_flight: dict[str, _InFlight] = {}
         self._by_request: dict[str, set[str]] = {}
+        self._races: list[tuple[float, str, int]] = []
         self._assignments = 0
         self._allocate(len(self.table))
 
@@ -96,19 +103,28 @@ class LoadBook:
         now: float,
         expires_at: float,
         overflow_addresses: tuple[str, ...] = (),
+        hedge_seconds: float | None = None,
     ) -> None:
         """Enter a decision: the request is in flight on the first of `addresses`, the hosts of its plan in order.
 
-        It stays there until it is advanced or released, or at the latest until `expires_at`.
+        It stays there until it is advanced or released, or at the latest until `expires_at`. A try that has been under way
+        for `hedge_seconds` is raced by the plan's next one; None when tries are not raced.
         """
-        address = addresses[0]
         entry = _InFlight(
-            addresses, overflow_addresses, address, request_id, sequences, output_tokens, expires_at
+            addresses,
+            overflow_addresses,
+            [],
+            0,
+            hedge_seconds,
+            request_id,
+            sequences,
+            output_tokens,
+            expires_at,
         )
         self._in_flight[decision_id] = entry
         if request_id:
             self._by_request.setdefault(request_id, set()).add(decision_id)
-        self._add(entry, 1)
+        address = self._begin_try(decision_id, entry, now)
         row = self.table.row_by_address.get(address)
         if row is not None:
             self._drain_backlog(now)
@@ -117,16 +133,20 @@ class LoadBook:
             self._last_assigned[row] = self._assignments
 
     def advance(self, decision_id: str, failed_address: str) -> bool:
-        """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end."""
+        """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end.
+
+        The next one may have been charged before, in a race; then the end of the try is all that is noted.
+        """
         entry = self._in_flight.get(decision_id)
-        if entry is None or entry.address != failed_address:
+        if entry is None or failed_address not in entry.running:
             return False
-        following = entry.addresses.index(failed_address) + 1
-        if following == len(entry.addresses):
+        # Envoy goes on after the try that it began last: an earlier one was followed when the race began.
+        is_followed = entry.addresses[entry.tried - 1] != failed_address
+        if not is_followed and entry.tried == len(entry.addresses):
             return False
-        self._add(entry, -1)
-        entry.address = entry.addresses[following]
-        self._add(entry, 1)
+        self._end_try(entry, failed_address)
+        if not is_followed:
+            self._begin_try(decision_id, entry, self._backlog_at)
         return True
 
     def goes_on_after_rejection(self, decision_id: str, address: str) -> bool:
@@ -174,11 +194,34 @@ class LoadBook:
             siblings.discard(decision_id)
             if not siblings:
                 del self._by_request[entry.request_id]
-        self._add(entry, -1)
+        for address in tuple(entry.running):
+            self._end_try(entry, address)
         return True
 
-    def _add(self, entry: _InFlight, sign: int) -> None:
-        row = self.table.row_by_address.get(entry.address)
+    def _begin_try(self, decision_id: str, entry: _InFlight, at: float) -> str:
+        """Charge the plan's next instance, which exists; a race against it is due when it takes too long."""
+        address = entry.addresses[entry.tried]
+        entry.running.append(address)
+        entry.tried += 1
+        self._add(entry, address, 1)
+        if entry.hedge_seconds is not None and entry.tried < len(entry.addresses):
+            heapq.heappush(self._races, (at + entry.hedge_seconds, decision_id, entry.tried))
+        return address
+
+    def _end_try(self, entry: _InFlight, address: str) -> None:
+        entry.running.remove(address)
+        self._add(entry, address, -1)
+
+    def _begin_races(self, now: float) -> None:
+        """Charge who is racing by now."""
+        while self._races and self._races[0][0] <= now:
+            due, decision_id, tried = heapq.heappop(self._races)
+            entry = self._in_flight.get(decision_id)
+            if entry is not None and entry.tried == tried:
+                self._begin_try(decision_id, entry, due)
+
+    def _add(self, entry: _InFlight, address: str, sign: int) -> None:
+        row = self.table.row_by_address.get(address)
         if row is not None:
             self._sequences[row] += sign * entry.sequences
             self._output_tokens[row] += sign * entry.sequences * entry.output_tokens
@@ -193,6 +236,7 @@ class LoadBook:
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
         """Correct the book by a scrape that was answered at `now`."""
+        self._begin_races(now)
         row = self.table.row_by_address.get(address)
         if row is None:
             return
@@ -237,6 +281,7 @@ class LoadBook:
 
     def snapshot(self, now: float) -> FleetSnapshot:
         """The fleet's load at `now`; later changes to the book do not show in it."""
+        self._begin_races(now)
         self._drain_backlog(now)
         fade = np.exp(np.minimum(0.0, self._scraped_at - now) / FOREIGN_FADE_SECONDS)
         sequences = np.maximum(0.0, self._sequences + self._foreign * fade)
@@ -289,4 +334,5 @@ class LoadBook:
         self._sequences[:] = 0.0
         self._output_tokens[:] = 0.0
         for entry in self._in_flight.values():
-            self._add(entry, 1)
+            for address in entry.running:
+                self._add(entry, address, 1)

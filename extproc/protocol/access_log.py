@@ -48,6 +48,8 @@ _FLAGS = {
 _END_TYPES = (wire.AccessLogType.NotSet, wire.AccessLogType.DownstreamEnd, wire.AccessLogType.UpstreamEnd)
 
 _FAILED_TRY_FLAGS = frozenset(("UT", "UR", "UF", "UC", "UPE"))
+_BROKEN_ANSWER_FLAGS = _FAILED_TRY_FLAGS - {"UT"}
+"""Of a try that was answered: one beyond its time was late, and Envoy raced it, or the request's time is over."""
 
 
 def is_finished(entry: wire.HTTPAccessLogEntry) -> bool:
@@ -82,17 +84,18 @@ def decode_try(entry: wire.HTTPAccessLogEntry) -> TryRecord:
     """Read one finished try (log `ttca.attempt`).
 
     A try without status and without a flag of failure was given up by Envoy itself, because the client left or
-    another try won; it says nothing against the instance.
+    another try won; it says nothing against the instance, unless it was beyond its time by then (`UT`).
     """
     common = entry.common_properties
     status = entry.response.response_code.value
     flags = _flags(common.response_flags)
+    failures = _FAILED_TRY_FLAGS if status == 0 else _BROKEN_ANSWER_FLAGS
     return TryRecord(
         decision_id=entry.request.request_headers.get(names.DECISION_ID, ""),
         address=_address(common.upstream_remote_address),
         status=status,
         flags=flags,
-        is_failure=status >= 500 or not _FAILED_TRY_FLAGS.isdisjoint(flags),
+        is_failure=status >= 500 or not failures.isdisjoint(flags),
     )
 
 

@@ -70,6 +70,16 @@ class AttemptExchange:
         """True when the plan holds no further attempt, or Envoy may not make one."""
         return self._position + 1 >= len(self.plan.attempts) or self.number > self.plan.max_retries
 
+    @property
+    def is_retried_by_itself(self) -> bool:
+        """True when Envoy makes the plan's next attempt whatever is thought of this one: its status was an error's."""
+        return self._response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not self.is_last
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True for a planned try whose stream ended before its answer was dealt with: it failed, or another one won."""
+        return self.plan.is_marked and self.conclusion is None
+
     def context(self, reason: str, now_unix_ms: int) -> AttemptContext:
         """Describe where the plan stands after a rejection for `reason`; only before the last attempt."""
         return AttemptContext(

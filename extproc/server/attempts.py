@@ -10,7 +10,7 @@ from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-s
 
 from extproc.decide.attempts import AttemptContext, CarriedPlan
 from extproc.protocol.attempt_exchange import AttemptExchange
-from extproc.protocol.events import AnswerReady
+from extproc.protocol.events import AnswerReady, Conclusion
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.server.verification import Checked
 from extproc.telemetry.records import AttemptRecord, Listener
@@ -24,6 +24,10 @@ AskJudge: TypeAlias = Callable[[JudgeCall], Awaitable[tuple[int | None, bytes]]]
 """Makes a judge's call and returns status and body; None and nothing when no reply came in time. Must not raise."""
 
 _JUDGE_MARGIN_SECONDS = 1.0
+
+_NO_ANSWER = Conclusion(
+    verdict=Verdict(VerdictKind.UNVERIFIED, "skipped.no_answer"), goes_on=False, is_held=False
+)
 
 _Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
 
@@ -106,7 +110,9 @@ class AttemptServer:
                 await _send(context, exchange)
         finally:
             if exchange.conclusion is not None:
-                self._tell(exchange, attempt)
+                self._tell(exchange, attempt, exchange.conclusion, has_answer=True)
+            elif exchange.is_unanswered:
+                self._tell(exchange, attempt, _NO_ANSWER, has_answer=False)
 
     async def _judge(
         self, context: _Context, exchange: AttemptExchange, answer: AnswerReady, attempt: _Try
@@ -123,13 +129,18 @@ class AttemptServer:
         goes_on = False
         now_unix_ms = self._now_unix_ms()
         if verdict.kind is VerdictKind.REJECTED and not exchange.is_last:
-            goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
+            hedge_seconds = exchange.plan.hedge_seconds
+            if hedge_seconds is not None and now_unix_ms / 1e3 >= attempt.start_unix_ns / 1e9 + hedge_seconds:
+                # The next attempt is under way: Envoy drops this answer and waits for that one.
+                goes_on, attempt.budget = True, "raced"
+            else:
+                goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
         exchange.conclude(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
 
-    def _tell(self, exchange: AttemptExchange, attempt: _Try) -> None:
-        conclusion, plan, end_unix_ns = exchange.conclusion, exchange.plan, self._clock_ns()
-        if conclusion is None:
-            return
+    def _tell(
+        self, exchange: AttemptExchange, attempt: _Try, conclusion: Conclusion, *, has_answer: bool
+    ) -> None:
+        plan, end_unix_ns = exchange.plan, self._clock_ns()
         started_unix_ms = plan.started_unix_ms
         record = AttemptRecord(
             traceparent=attempt.traceparent,
@@ -144,7 +155,8 @@ class AttemptServer:
             verdict=conclusion.verdict,
             is_verified=plan.is_verified,
             is_last=exchange.is_last,
-            goes_on=conclusion.goes_on,
+            goes_on=conclusion.goes_on or (has_answer and exchange.is_retried_by_itself),
+            has_answer=has_answer,
             budget=attempt.budget,
             has_session=plan.has_session,
             completion_tokens=attempt.completion_tokens,

@@ -160,7 +160,7 @@ class _Instruments:
         default_factory=partial(
             Counter,
             "ttca_attempts_total",
-            "Tries of verified plans, by verdict and by what follows: retry, or the answer goes to the client.",
+            "Tries of verified plans, by verdict and what follows: retry, delivery, or none for a try without an answer.",
             ("model", "verdict", "then"),
         )
     )
@@ -273,7 +273,10 @@ class Metrics:
             return
         instruments, verdict = self._instruments, str(record.verdict.kind)
         model = self._model(record.model or _NONE)
-        instruments.attempts.add(model, verdict, "retry" if record.goes_on else "delivery")
+        is_delivered = record.has_answer and not record.goes_on
+        instruments.attempts.add(
+            model, verdict, "retry" if record.goes_on else "delivery" if is_delivered else "none"
+        )
         if record.verdict.kind is VerdictKind.REJECTED:
             instruments.rejections.add(model, record.verdict.reason)
             if record.completion_tokens:
@@ -282,7 +285,7 @@ class Metrics:
                 instruments.budget_stops.add("last" if record.is_last else record.budget.partition(":")[0])
         elif record.verdict.kind is VerdictKind.ACCEPTED and record.elapsed_seconds is not None:
             instruments.ttca.observe(record.elapsed_seconds, model)
-        if not record.goes_on:
+        if is_delivered:
             instruments.attempts_per_answer.observe(record.number, verdict)
 
     def finished(self, outcome: Outcome) -> None:

@@ -9,10 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extproc.decide.eligible import eligible
+from extproc.decide.first_correct import Ranking
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan, TokenBudget
-from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
+from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_ranked, plan_request
+from extproc.decide.pools import choose_pool
+from extproc.decide.sequence import Step
 from extproc.errors import BadRequestError
+from extproc.estimate.predictions import Predictions
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Cluster, Fleet, Instance
@@ -115,6 +119,55 @@ def test_retries_keep_to_the_model_of_the_first_attempt(
 
     assert ["b", "b"] == [a.model for a in result.attempts]
     assert result.model == "b"
+
+
+@pytest.mark.parametrize(
+    ("deadline", "changes", "suspect", "is_raced"),
+    [
+        (30.0, {}, False, True),
+        (None, {}, False, False),
+        (4.5, {}, False, False),
+        (30.0, {"stream": True}, False, False),
+        (30.0, {}, True, False),
+    ],
+)
+def test_a_try_is_raced_when_that_pays(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    make_facts: Callable[..., RequestFacts],
+    make_policy: Callable[..., PlanPolicy],
+    make_predictions: Callable[..., Predictions],
+    deadline: float | None,
+    changes: dict[str, Any],
+    suspect: bool,
+    is_raced: bool,
+) -> None:
+    """With time left until a deadline, a plain answer, and a next instance in good standing; else it is waited for."""
+    snapshot = make_snapshot(make_fleet(), suspect=[False, suspect, False, False])
+    facts = make_facts(model="auto", **changes)
+    budget = make_budget(200)
+    candidates = eligible(facts, snapshot)
+    plan = plan_ranked(
+        facts,
+        budget,
+        choose_pool(budget, candidates.rows, snapshot),
+        Ranking(positions=(0, 1), steps=(Step(candidate=0, chance=0.7, is_worth_it=True),), reason="utility"),
+        predictions=make_predictions(snapshot, chances=(0.7,), seconds=(2.0,) * 4, usd=(0.0,) * 4),
+        candidates=candidates,
+        snapshot=snapshot,
+        policy=make_policy(),
+        decision_id="d",
+        is_verified=False,
+        deadline_seconds=deadline,
+    )
+
+    assert is_raced == plan.hedges
+    if is_raced:
+        assert plan.per_try_timeout_seconds is not None
+        assert plan.per_try_timeout_seconds >= 4.0, "the upper latency of the first attempt"
+    else:
+        assert plan.per_try_timeout_seconds is None
 
 
 def test_a_passed_through_request_may_go_anywhere(

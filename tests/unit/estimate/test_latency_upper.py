@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from extproc.estimate.latency_filter import LEVELS
@@ -9,9 +10,9 @@ from extproc.estimate.latency_upper import UpperFactors
 ROWS = 5
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.4])
-def test_one_position_is_as_all(spread: float) -> None:
-    """The factor of one position is the very figure that stands there among all, at any level of load."""
+@pytest.mark.parametrize("spread", [0.0, 0.4, np.array([0.0, 0.3, 0.0, 0.6, 0.9])])
+def test_one_position_is_as_all(spread: float | npt.NDArray[np.float64]) -> None:
+    """The factor of one position is the figure that stands there among all, at any level of load and any spread."""
     rng = np.random.default_rng(1)
     rows = rng.permutation(ROWS)
     logs = rng.normal(0.5, 0.2, (2 * LEVELS, ROWS))
@@ -19,7 +20,7 @@ def test_one_position_is_as_all(spread: float) -> None:
     for _ in range(20):
         alone, decode = rng.random(ROWS), rng.random(ROWS)
         found = [upper.total_at(p, float(alone[p]), float(decode[p])) for p in range(ROWS)]
-        assert upper.total(alone, decode).tolist() == found
+        assert upper.total(alone, decode).tolist() == pytest.approx(found, rel=1e-12)
 
 
 def test_levels_follow_the_load() -> None:

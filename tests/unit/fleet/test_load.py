@@ -83,6 +83,53 @@ def test_advances_along_the_plan() -> None:
     assert {A: 0, B: 1} == book.sequences_by_address()
 
 
+def test_a_race_charges_both_instances() -> None:
+    """When it is due the next one has the request, too; each further race follows as much later; the end frees all."""
+    book = LoadBook(fleet_of(A, B, C))
+    charge(book, "d", A, B, C, now=10.0, hedge_seconds=2.0)
+
+    assert [1.0, 0.0, 0.0] == book.snapshot(11.9).sequences.tolist()
+    assert [1.0, 1.0, 0.0] == book.snapshot(12.0).sequences.tolist()
+    book.observe(A, scrape(), 14.5)
+    assert {A: 1, B: 1, C: 1} == book.sequences_by_address()
+    assert book.release("d") is True
+    assert {A: 0, B: 0, C: 0} == book.sequences_by_address()
+
+
+def test_a_try_that_ends_in_a_race_is_not_followed_again() -> None:
+    """Its next one is under way; only the try that began last is followed by another one."""
+    book = LoadBook(fleet_of(A, B, C))
+    charge(book, "d", A, B, C, hedge_seconds=2.0)
+    book.snapshot(2.0)
+
+    assert book.advance("d", A) is True
+    assert {A: 0, B: 1, C: 0} == book.sequences_by_address()
+    assert book.advance("d", B) is True
+    assert {A: 0, B: 0, C: 1} == book.sequences_by_address()
+    assert book.advance("d", C) is False
+
+
+def test_a_retry_is_raced_from_its_own_start() -> None:
+    """The race against a try that ended is off, and the one against the next try is due later."""
+    book = LoadBook(fleet_of(A, B, C))
+    charge(book, "d", A, B, C, hedge_seconds=2.0)
+    book.snapshot(1.0)
+    book.advance("d", A)
+
+    assert [0.0, 1.0, 0.0] == book.snapshot(2.5).sequences.tolist()
+    assert [0.0, 1.0, 1.0] == book.snapshot(3.0).sequences.tolist()
+
+
+def test_a_race_survives_an_edit_of_the_fleet() -> None:
+    """Both tries are charged to the new table's rows."""
+    book = LoadBook(fleet_of(A, B))
+    charge(book, "d", A, B, hedge_seconds=2.0)
+    book.snapshot(2.0)
+    book.replace_fleet(fleet_of(C, B, A))
+
+    assert {C: 0, B: 1, A: 1} == book.sequences_by_address()
+
+
 def test_expires_what_nobody_released() -> None:
     """An entry whose end was never reported goes at its expiry and is counted."""
     book = LoadBook(fleet_of(A))
@@ -245,8 +292,9 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
         match operation:
             case "charge" if not book.release(f"d{number}"):
                 charge(
-                    book, f"d{number}", address, D if address != D else A, sequences=1 + number % 3, now=now
-                )
+                    book, f"d{number}", address, D if address != D else A, sequences=1 + number % 3, now=now,
+                    hedge_seconds=(None, 3.0)[number % 2],
+                )  # fmt: skip
             case "release":
                 book.release(f"d{number}")
             case "release-request":
@@ -257,6 +305,7 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
                 book.expire(200.0)
             case "replace":
                 book.replace_fleet(fleets[number % len(fleets)])
+        book.snapshot(now)
         assert all(count >= 0 for count in book.sequences_by_address().values())
     for number in range(10):
         book.release(f"d{number}")

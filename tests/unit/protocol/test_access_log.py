@@ -134,6 +134,8 @@ def test_an_ipv6_address_is_bracketed(entry: wire.HTTPAccessLogEntry) -> None:
         (0, "upstream_connection_termination", True),
         (0, "upstream_remote_reset", True),
         (200, "upstream_connection_termination", True),
+        # It was raced for being late, and its answer came.
+        (200, "upstream_request_timeout", False),
         # Envoy gave the try up itself: the client left, or another try won.
         (0, None, False),
         (0, "downstream_connection_termination", False),

@@ -184,6 +184,7 @@ def an_attempt_record() -> Callable[..., AttemptRecord]:
         is_verified=True,
         is_last=False,
         goes_on=True,
+        has_answer=True,
         budget="worth-it",
         has_session=False,
         completion_tokens=120,

@@ -180,6 +180,18 @@ def test_verdicts_are_counted(metrics: Metrics, an_attempt_record: Callable[...,
     assert not any(name.startswith("ttca_budget_stops_total") for name in found)
 
 
+def test_a_try_without_an_answer_is_no_delivery(
+    metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """One that lost a race or was reset counts as a try, not among the tries that an answer took."""
+    unverified = Verdict(VerdictKind.UNVERIFIED, "skipped.no_answer")
+    metrics.attempted(an_attempt_record(verdict=unverified, goes_on=False, has_answer=False))
+
+    found = samples(metrics)
+    assert 1 == found['ttca_attempts_total{model="qwen",verdict="unverified",then="none"}']
+    assert not any(name.startswith("ttca_attempts_per_answer") for name in found)
+
+
 def test_stops_are_counted_by_their_cause(
     metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]
 ) -> None:
