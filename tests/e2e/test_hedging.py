@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+Chat = Callable[..., dict[str, Any]]
+
+USUAL = 0.1
+CRAWLING = 1000.0
+"""Real seconds per simulated second: an answer that takes no time to speak of, and one that never comes."""
+
+DEADLINE = {"x-ttca-deadline-ms": "25000"}
+
+
+@pytest.fixture(scope="module")
+def document(document: dict[str, Any]) -> dict[str, Any]:
+    """The usual fleet, weighing quality, with one retry: model-a is quick and often wrong, model-b mostly right."""
+    document["policy"] = {"name": "first_correct"}
+    document["budgets"] = {"max_attempts": 2}
+    for cluster in document["clusters"]:
+        is_small = cluster["model"] == "model-a"
+        cluster["quality_prior"] = 0.6 if is_small else 0.9
+        base = 0.005 if is_small else 0.01
+        cluster["speed"] = {"iteration_base_seconds": base, "iteration_per_sequence_seconds": base / 20}
+    return document
+
+
+async def race(gateway: Any, body: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str, str]:
+    """Send a request whose first try crawls, and let the second one answer once both are on the load book.
+
+    Returns the answer, and the instances of the first and of the second try.
+    """
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, time_scale=CRAWLING)
+    asking = asyncio.create_task(gateway.ask(body, headers=headers))
+    try:
+
+        async def both_are_charged() -> bool:
+            charged = [i["address"] for i in (await gateway.book())["instances"] if i["sequences_in_flight"]]
+            return {request["address"] for request in await gateway.received()} == set(charged) and (
+                len(charged) == 2
+            )
+
+        await gateway.settle(both_are_charged, within_seconds=20)
+        first, second = [request["address"] for request in await gateway.received()]
+        await gateway.faults(second, time_scale=USUAL)
+        return await asking, first, second
+    finally:
+        asking.cancel()
+
+
+async def settle_freed(gateway: Any, loser: str) -> None:
+    """Wait until nobody is charged with anything and the instance that lost has nothing left to do."""
+    await gateway.settle_empty()
+
+    async def is_aborted() -> bool:
+        async with gateway.session.get(f"http://{loser}/admin/config") as response:
+            return (await response.json())["unfinished_requests"] == 0
+
+    await gateway.settle(is_aborted)
+    assert {0} == {i["sequences_in_flight"] for i in (await gateway.book())["instances"]}
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, time_scale=USUAL)
+
+
+async def test_a_slow_try_is_raced_by_the_plans_next(gateway: Any, chat: Chat) -> None:
+    """The next instance starts while the first one works, its answer wins, and the losing try is cancelled and freed."""
+    (status, headers, answer), first, second = await race(gateway, chat(model="model-a"), DEADLINE)
+
+    assert (200, "model-a") == (status, answer["model"])
+    assert first != second
+    assert (second, second, "2") == (
+        headers["x-inference-pod"], headers["x-ttca-instance"], headers["x-ttca-attempts"],
+    )  # fmt: skip
+    await settle_freed(gateway, first)
+    received = await gateway.received()
+    assert [first, second] == [request["address"] for request in received]
+    assert 1 == len({request["body_sha256"] for request in received})
+    planned = dict(received[0]["headers"])["x-gateway-destination-endpoint"].split(",")
+    assert [first, second] == planned
+
+
+async def test_a_verified_try_is_raced_by_the_next_model(gateway: Any, chat: Chat) -> None:
+    """In the union cluster the race gets its own model's body, and its answer is verified before it wins."""
+    body = chat(temperature=0, ttca_sim={"output_tokens": 5, "answers": {"model-a": "41", "model-b": "42"}})
+    expecting = {"x-ttca-expect": "exact:42"}
+    (status, headers, answer), first, second = await race(gateway, body, DEADLINE | expecting)
+
+    assert (200, "42") == (status, answer["choices"][0]["message"]["content"])
+    assert ("accepted", "model-b", second, "2") == (
+        headers["x-ttca-verdict"], headers["x-ttca-model"], headers["x-ttca-instance"], headers["x-ttca-attempts"],
+    )  # fmt: skip
+    assert 0 <= int(headers["x-ttca-elapsed-ms"]) < 25_000
+    await settle_freed(gateway, first)
+    assert first in (*gateway.instances("a-short"), *gateway.instances("a-long"))
+    assert [first, second] == [request["address"] for request in await gateway.received()]
+
+    async def loser_is_on_record() -> bool:
+        line = 'ttca_attempts_total{model="model-a",verdict="unverified",then="none"} 1'
+        return line in (await gateway.metrics()).splitlines()
+
+    await gateway.settle(loser_is_on_record)
+
+
+async def test_without_a_deadline_nothing_is_raced(gateway: Any, chat: Chat) -> None:
+    """Nothing is urgent: the one try is waited for."""
+    status, _, _ = await gateway.ask(chat(model="model-a"))
+    [request] = await gateway.received()
+
+    assert 200 == status
+    assert "x-envoy-hedge-on-per-try-timeout" not in dict(request["headers"])
