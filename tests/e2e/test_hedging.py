@@ -60,7 +60,7 @@ async def settle_freed(gateway: Any, loser: str) -> None:
 
     async def is_aborted() -> bool:
         async with gateway.session.get(f"http://{loser}/admin/config") as response:
-            return (await response.json())["unfinished_requests"] == 0
+            return bool((await response.json())["unfinished_requests"] == 0)
 
     await gateway.settle(is_aborted)
     assert {0} == {i["sequences_in_flight"] for i in (await gateway.book())["instances"]}

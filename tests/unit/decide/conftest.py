@@ -15,6 +15,8 @@ from extproc.decide.planner import PlanPolicy
 from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.latency_filter import LEVELS
+from extproc.estimate.latency_upper import UpperFactors
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.quality.estimator import QualityEstimator
@@ -70,7 +72,10 @@ def make_policy() -> Callable[..., PlanPolicy]:
 
 @pytest.fixture
 def make_predictions() -> Callable[..., Predictions]:
-    """A forecast for every instance of a snapshot, with given chances by model, seconds and dollars by instance."""
+    """A forecast for every instance of a snapshot, with given chances by model, seconds and dollars by instance.
+
+    Upper latencies are twice the seconds.
+    """
 
     def make(
         snapshot: FleetSnapshot,
@@ -102,6 +107,9 @@ def make_predictions() -> Callable[..., Predictions]:
             latency=replace(
                 made.latency,
                 total_seconds=total,
+                upper=UpperFactors(
+                    logs=np.full((2 * LEVELS, len(table)), np.log(2.0)), rows=table.rows, quantile=0.95
+                ),
                 caused_seconds=np.zeros(len(total)),
             ),
             usd=np.array(usd),
