@@ -52,10 +52,12 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))
     preferred = next((index for index in present if index >= by_threshold), present[-1])
     reason = "tight" if tight else "threshold" if preferred == by_threshold else "capacity"
+    if len(present) == 1:
+        return PoolChoice(index=preferred, rows=fitting, others=fitting[:0], reason=reason)
     # 3. Spillover: an overloaded pool hands over to the least loaded pool that is not overloaded itself; a pool
     #    without a healthy instance, whose pressure is infinite, hands over to any that has one.
     chosen, is_chosen = preferred, pool_of == preferred
-    if len(present) > 1 and _pressure(fitting[is_chosen], snapshot) >= pools[preferred].spill_at:
+    if _pressure(fitting[is_chosen], snapshot) >= pools[preferred].spill_at:
         pressure = {index: _pressure(fitting[pool_of == index], snapshot) for index in present}
         is_dead = math.isinf(pressure[preferred])
         calm = [
@@ -67,15 +69,13 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
             chosen, reason = min(calm, key=pressure.__getitem__), "spill"
             is_chosen = pool_of == chosen
     # 4. Capacity of the final pool holds by construction: `present` knows only pools with fitting candidates.
-    if len(present) == 1:
-        return PoolChoice(index=chosen, rows=fitting, others=fitting[:0], reason=reason)
     return PoolChoice(index=chosen, rows=fitting[is_chosen], others=fitting[~is_chosen], reason=reason)
 
 
 def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[Ints, bool]:
-    limits = snapshot.table.max_model_len[rows]
+    limits = snapshot.table.max_model_len.take(rows)
     fits = limits >= budget.total_tokens
-    if fits.all():
+    if np.count_nonzero(fits) == len(rows):
         return rows, False
     fitting = rows[fits]
     if len(fitting):

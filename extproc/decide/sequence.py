@@ -100,12 +100,16 @@ def best_sequence(
     failing = _chance_that_all_fail(chances, weights)
     cuts = _Cuts.of([limits[index] for index in considered]) if limits else None
     gains, value = _gains(failing, prices, worth_seconds, cuts, horizon=horizon)
-    failing_of, best_after = failing.tolist(), gains.argmax(axis=1).tolist()
+    failing_of, best_after, after_of = (
+        failing.tolist(),
+        gains.argmax(axis=1).tolist(),
+        _SUBSETS[len(prices)].after,
+    )
     steps: list[Step] = []
     failed, is_worth_it = 0, True
     for number in range(horizon):
         best = best_after[failed]
-        after = failed | 1 << best
+        after = int(after_of[failed, best])
         is_worth_it = number == 0 or (is_worth_it and float(gains[failed, best]) > 0.0)
         reached = failing_of[failed]
         chance = 1.0 - failing_of[after] / reached if reached > 0.0 else 0.0
@@ -151,13 +155,13 @@ def _considered(table: Floats, weights: Floats, price_seconds: Floats) -> npt.ND
 
 
 def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:
-    """F(S) for every subset S of the candidates, as a bit mask; shape (2 ** candidates,)."""
+    """F(S) for every subset S of the candidates in the order of `_Subsets`, shape (2 ** candidates,)."""
     surviving = np.empty((1 << len(table), len(weights)))
     surviving[0] = weights
     for candidate, failing in enumerate(1.0 - table):
         half = 1 << candidate
         np.multiply(surviving[:half], failing, out=surviving[half : 2 * half])
-    result: Floats = surviving.sum(axis=1)
+    result: Floats = surviving.sum(axis=1).take(_SUBSETS[len(table)].masks)
     return result
 
 
@@ -166,8 +170,8 @@ class _Cuts:
     """The limits of all candidates side by side.
 
     Attributes:
-        lost_share: Share of the right answers that each limit cuts, shape (candidates, limits); 0 where there is none.
-        saved_seconds: What each takes off the price, shape (candidates, limits); 0 where there is none.
+        lost_share: Share of the right answers that each limit cuts, shape (limits, candidates); 0 where there is none.
+        saved_seconds: What each takes off the price, shape (limits, candidates); 0 where there is none.
     """
 
     lost_share: Floats
@@ -179,25 +183,35 @@ class _Cuts:
         most = max((len(one.tokens) for one in limits if one is not None), default=0)
         if not most:
             return None
-        lost, saved = np.zeros((len(limits), most)), np.zeros((len(limits), most))
-        for row, one in enumerate(limits):
+        lost, saved = np.zeros((most, len(limits))), np.zeros((most, len(limits)))
+        for candidate, one in enumerate(limits):
             if one is not None:
-                lost[row, : len(one.tokens)] = 1.0 - one.right_share
-                saved[row, : len(one.tokens)] = one.saved_seconds
+                lost[: len(one.tokens), candidate] = 1.0 - one.right_share
+                saved[: len(one.tokens), candidate] = one.saved_seconds
         return cls(lost, saved)
 
-    def gain(self, reached: Floats, right: Floats, following: Floats, worth_seconds: float) -> Floats:
-        """What the best limit adds to attempts, at least 0; to the last one, which nothing follows, none does.
+    def saved(self, reached: Floats) -> Floats:
+        """What each limit saves after each set of failures, shape (limits, sets, candidates).
 
         Args:
             reached: F(S), shape (sets, 1).
+        """
+        result: Floats = self.saved_seconds[:, np.newaxis, :] * reached
+        return result
+
+    def gain(self, saved: Floats, right: Floats, following: Floats, worth_seconds: float) -> Floats:
+        """What the best limit adds to attempts, at least 0; to the last one, which nothing follows, none does.
+
+        Args:
+            saved: See above, of the sets that are asked about.
             right: F(S) - F(S+m), shape (sets, candidates).
             following: J(S+m) / F(S+m), of the same shape.
             worth_seconds: V.
         """
-        change = self.saved_seconds * reached[:, :, np.newaxis]
-        change += ((following - worth_seconds) * right)[:, :, np.newaxis] * self.lost_share
-        result: Floats = np.where(following > 0.0, np.maximum(change.max(axis=2), 0.0), 0.0)
+        change = (following - worth_seconds) * right * self.lost_share[:, np.newaxis, :]
+        change += saved
+        best = np.maximum.reduce(change, axis=0, initial=0.0)
+        result: Floats = best * (following > 0.0)
         return result
 
     def best(
@@ -206,10 +220,11 @@ class _Cuts:
         """Index of the limit that adds most to one attempt; None when none does."""
         if following <= 0.0 or failing <= 0.0:
             return None
-        lost = (following / failing - worth_seconds) * (reached - failing) * self.lost_share[candidate]
-        change = self.saved_seconds[candidate] * reached + lost
-        best = int(change.argmax())
-        return best if change[best] > 0.0 else None
+        scale = (following / failing - worth_seconds) * (reached - failing)
+        lost, saved = self.lost_share[:, candidate].tolist(), self.saved_seconds[:, candidate].tolist()
+        change = [one * reached + scale * other for one, other in zip(saved, lost, strict=True)]
+        most = max(change)
+        return change.index(most) if most > 0.0 else None
 
 
 def _gains(
@@ -220,47 +235,64 @@ def _gains(
     As many attempts were made as have failed, so J(S) is 0 for sets of `horizon` candidates or more.
 
     Returns:
-        Gains, shape (2 ** candidates, candidates), minus infinity for candidates that are in the set; and J(S).
+        Gains, shape (2 ** candidates, candidates), minus infinity for candidates that are in the set; and J(S). Sets are in the
+        order of `_Subsets`.
     """
     subsets = _SUBSETS[len(prices)]
     reached = failing[:, np.newaxis]
-    right = reached - failing[subsets.after]
-    gains: Floats = worth_seconds * right - prices * reached
+    failing_after = failing.take(subsets.after)
+    right = reached - failing_after
+    gains: Floats = worth_seconds * right
+    gains -= prices * reached
     gains += subsets.bar
     value = np.zeros(len(failing))
-    for sets, after in subsets.by_size[:horizon][::-1]:
-        found = gains[sets] + value[after]
+    last = subsets.sizes[horizon - 1]
+    gains[last].max(axis=1, out=value[last])
+    np.maximum(value[last], 0.0, out=value[last])
+    if cuts is not None and horizon > 1:
+        saved, divisor = cuts.saved(reached), np.maximum(failing_after, 1e-12)
+    for sets in subsets.sizes[: horizon - 1][::-1]:
+        found, following = gains[sets], value.take(subsets.after[sets])
+        found += following
         if cuts is not None:
-            following = value[after] / np.maximum(failing[after], 1e-12)
-            found += cuts.gain(reached[sets], right[sets], following, worth_seconds)
-        gains[sets] = found
-        value[sets] = np.maximum(found.max(axis=1), 0.0)
+            following /= divisor[sets]
+            found += cuts.gain(saved[:, sets], right[sets], following, worth_seconds)
+        found.max(axis=1, out=value[sets])
+        np.maximum(value[sets], 0.0, out=value[sets])
     return gains, value
 
 
 @dataclass(frozen=True, slots=True)
 class _Subsets:
-    """All sets of so many candidates as bit masks, and how they hang together.
+    """All sets of so many candidates, small ones first, and how they hang together.
 
     Attributes:
-        after: The set with one candidate more, shape (sets, candidates).
+        masks: Each set as a bit mask, shape (sets,).
+        after: Position of the set with one candidate more, shape (sets, candidates).
         bar: Minus infinity where the candidate is in the set already, else 0, shape (sets, candidates).
-        by_size: The sets of each size from 0 on, and `after` of these.
+        sizes: Where the sets of each size stand, from 0 on.
     """
 
+    masks: Ints
     after: Ints
     bar: Floats
-    by_size: tuple[tuple[Ints, Ints], ...]
+    sizes: tuple[slice, ...]
 
     @classmethod
     def of(cls, count: int) -> _Subsets:
-        masks = np.arange(1 << count)
         bits = 1 << np.arange(count)
-        after = masks[:, np.newaxis] | bits
-        is_member = after == masks[:, np.newaxis]
-        sizes = is_member.sum(axis=1)
-        by_size = tuple((sets, after[sets]) for sets in (np.flatnonzero(sizes == n) for n in range(count)))
-        return cls(after, np.where(is_member, -np.inf, 0.0), by_size)
+        by_mask = np.arange(1 << count)
+        sizes = ((by_mask[:, np.newaxis] & bits) > 0).sum(axis=1)
+        masks = np.argsort(sizes, kind="stable")
+        position = np.argsort(masks)
+        is_member = (masks[:, np.newaxis] & bits) > 0
+        ends = np.cumsum(np.bincount(sizes)).tolist()
+        return cls(
+            masks=masks,
+            after=position[masks[:, np.newaxis] | bits],
+            bar=np.where(is_member, -np.inf, 0.0),
+            sizes=tuple(slice(start, end) for start, end in zip((0, *ends), ends, strict=False)),
+        )
 
 
 _SUBSETS = tuple(_Subsets.of(count) for count in range(MOST_CANDIDATES + 1))

@@ -64,7 +64,8 @@ class UpperFactors:
 
     def total_at(self, position: int, alone_share: float, decode_share: float) -> float:
         """Factor of one total; arguments as of `total`."""
-        level = sum(alone_share < share for share in LEVEL_SHARES)
+        light, heavy = LEVEL_SHARES
+        level = (alone_share < light) + (alone_share < heavy)
         log, spread = float(self.logs[LEVELS + level, self.rows[position]]), self.output_log_spread
         own_spread = spread if isinstance(spread, float) else float(spread[position])
         if own_spread > 0.0:
