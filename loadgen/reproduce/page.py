@@ -106,7 +106,7 @@ def _summary(found: Reproduction) -> Iterator[str]:
 
 
 def _claim(report: StudyReport, finding: Finding) -> str:
-    published, ours = escape(finding.published), escape(value_text(finding))
+    published, ours = escape(finding.published), escape(value_text(finding)).replace(", ", ",&nbsp;")
     return (
         f'<tr><td><a href="#{escape(report.key)}">{escape(report.key)}</a></td>'
         f"<td>{escape(finding.claim)}{_reason(finding.reason)}</td>"
