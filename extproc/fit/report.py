@@ -48,9 +48,9 @@ def _introduction(result: Result) -> list[str]:
         "",
         (
             "Each estimator is fitted to the same rows and asked about the same others. *Inside*: five folds by question. *Across*: "
-            "one whole data set or task is left out. Penalties are chosen within the rows that are fitted; how many directions words "
-            "are projected to, how numbers are scaled against them, and from which novelty on a fit is believed less, were chosen once, "
-            "on these very sets, which favours this service's two rows a little."
+            "one whole data set or task is left out. Penalties are weighed within the rows that are fitted; how that is done, how many "
+            "directions words are projected to, how numbers are scaled against them, and from which novelty on a fit is believed less, were "
+            "chosen once, on these very sets (the first on other folds of them), which favours this service's two rows a little."
         ),
         "",
         (
