@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench ttca simulate overload batching presets reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench bench-decide ttca simulate overload batching presets reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ e2e: install ## Only the tests on real Envoy, each named as it runs
 
 bench: install ## CPU and latency of a decision over a no-op service, in one run; writes out/bench/overhead.json
 	@$(BIN)/python -m loadgen bench --out out/bench/overhead.json
+
+bench-decide: install ## What a decision costs by itself, by fleet size, policy and stage; writes out/bench/decide.json (a minute)
+	@$(BIN)/python -m loadgen decide-bench --out out/bench/decide.json
 
 ttca: install ## Compare routing policies through real Envoy on recorded questions; writes out/ttca/ (a quarter of an hour)
 	@$(BIN)/python -m loadgen ttca

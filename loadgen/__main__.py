@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from loadgen.decide_bench.cli import decide_bench
+
 if TYPE_CHECKING:  # `--help` must not wait for pydantic
     from extproc.settings import Settings
     from loadgen.vllm_server import Instance
@@ -188,6 +190,9 @@ def demo(
     console.print(f"figures: {out}/summary.json", highlight=False)
     if found:
         _stop("; ".join(found), FAILED)
+
+
+app.command("decide-bench")(decide_bench)
 
 
 @app.command()

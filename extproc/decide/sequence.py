@@ -247,8 +247,7 @@ def _gains(
     gains += subsets.bar
     value = np.zeros(len(failing))
     last = subsets.sizes[horizon - 1]
-    gains[last].max(axis=1, out=value[last])
-    np.maximum(value[last], 0.0, out=value[last])
+    np.maximum.reduce(gains[last], axis=1, initial=0.0, out=value[last])
     if cuts is not None and horizon > 1:
         saved, divisor = cuts.saved(reached), np.maximum(failing_after, 1e-12)
     for sets in subsets.sizes[: horizon - 1][::-1]:
@@ -257,8 +256,7 @@ def _gains(
         if cuts is not None:
             following /= divisor[sets]
             found += cuts.gain(saved[:, sets], right[sets], following, worth_seconds)
-        found.max(axis=1, out=value[sets])
-        np.maximum(value[sets], 0.0, out=value[sets])
+        np.maximum.reduce(found, axis=1, initial=0.0, out=value[sets])
     return gains, value
 
 

@@ -1,0 +1,1 @@
+"""What a decision costs by itself: the router's core in a loop, without gRPC, protobuf or HTTP."""
