@@ -58,6 +58,9 @@ PATIENT_SECONDS: Final = 30.0
 The second one counts answers that take longer; findings are by the first.
 """
 
+PAPER_REQUESTS: Final = 3534
+"""Requests of each of the paper's cells."""
+
 _REQUESTS: Final = 1200
 _QUICK_REQUESTS: Final = 200
 _PROFILED: Final = 600
@@ -102,13 +105,15 @@ class Compared:
             requests per second, and the random one.
         found: What was measured, on the seed of the study alone.
         isolation: The isolation's arms, on several seeds.
-        serial: Mean over mean of BEST-Route behind a serial scorer and RouteBalance, by number of requests.
+        serial: BEST-Route behind a serial scorer, and RouteBalance, by number of requests.
+        long: RouteBalance, BEST-Route and random dispatch at 30 requests per second, in a run as long as the paper's.
     """
 
     arms: Mapping[str, Arm]
     found: Measured
     isolation: Measured
     serial: Mapping[int, tuple[Measured, Measured]]
+    long: Measured
 
 
 def sweep(context: StudyContext, name: str) -> Swept:
@@ -137,15 +142,16 @@ def compare(context: StudyContext, swept: Swept) -> Compared:
     isolation = [
         _setting(context, arm, load, seed) for arm in ISOLATION for load in ISOLATION_LOADS for seed in seeds
     ]
-    sizes = [_requests(context), 2 * _requests(context)]
+    whole = 2 * _QUICK_REQUESTS if context.is_quick else PAPER_REQUESTS
     serial = {
         size: (
             _setting(context, BEST_ROUTE_PUBLISHED, SERIAL, requests=size),
             _setting(context, FULL, BUSY, requests=size),
         )
-        for size in sizes
+        for size in (whole // 2, whole)
     }
-    wanted = [*settings, *isolation, *(setting for pair in serial.values() for setting in pair)]
+    long = [_setting(context, arm, BUSY, requests=whole) for arm in (FULL, arms[BEST_ROUTE_SQ], arms[RANDOM])]
+    wanted = [*settings, *isolation, *long, *(setting for pair in serial.values() for setting in pair)]
     cells = run_settings(context, swept.bench, wanted)
 
     def measured(chosen: Sequence[Setting]) -> Measured:
@@ -155,6 +161,7 @@ def compare(context: StudyContext, swept: Swept) -> Compared:
         arms=arms,
         found=measured(settings),
         isolation=measured(isolation),
+        long=measured(long),
         serial={size: (measured([first]), measured([second])) for size, (first, second) in serial.items()},
     )
 

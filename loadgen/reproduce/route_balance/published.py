@@ -164,7 +164,7 @@ def latency(swept: Swept, compared: Compared) -> list[Finding]:
                 "P99; above 10 s counts as exploded"
             ),
         ),
-        *_rates(compared),
+        _sustained(compared),
     ]
 
 
@@ -350,24 +350,23 @@ def multiplier(compared: Compared) -> list[Finding]:
     ]
 
 
-def _rates(compared: Compared) -> list[Finding]:
-    found, arms = compared.found, compared.arms
-    own = found.throughput(FULL, BUSY)
-    others = {label: found.throughput(arms[label], BUSY) for label in (BEST_ROUTE_SQ, RANDOM)}
-    return [
-        Finding(
-            key="sustained_rate",
-            claim="At 30 requests/s offered, RouteBalance completes more per second than BEST-Route and dispatch alone.",
-            published="27.6, 21.8 and 23.0 requests/s",
-            ours=Figure(own, own, own),
-            unit="requests/s",
-            verdict=Verdict.HOLDS if own > max(others.values()) else Verdict.FAILS,
-            reason=(
-                f"all requests over the time until the last one ended, which a short run pulls down; BEST-Route {others[BEST_ROUTE_SQ]:.1f}, random "
-                f"{others[RANDOM]:.1f}; none of them is saturated at this rate, so that the longest answer decides"
-            ),
-        )
-    ]
+def _sustained(compared: Compared) -> Finding:
+    found = compared.long
+    own, rival, dispatch = (
+        found.throughput(arm, BUSY) for arm in (FULL, compared.arms[BEST_ROUTE_SQ], compared.arms[RANDOM])
+    )
+    return Finding(
+        key="sustained_rate",
+        claim="At 30 requests/s offered, RouteBalance completes more per second than BEST-Route and dispatch alone.",
+        published="27.6, 21.8 and 23.0 requests/s",
+        ours=Figure(own, own, own),
+        unit="requests/s",
+        verdict=Verdict.HOLDS if own > max(rival, dispatch) else Verdict.FAILS,
+        reason=(
+            f"all requests over the time until the last one ended; BEST-Route {rival:.1f}, random {dispatch:.1f}; nobody is saturated at "
+            "this rate here, so that the last long answers decide; the paper's rival was held back by its serial scorer"
+        ),
+    )
 
 
 def _burst(compared: Compared, load: Load, label: str, *, key: str, published: float) -> Finding:
