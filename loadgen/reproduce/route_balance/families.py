@@ -42,21 +42,28 @@ TUPLES: Final = (
 )
 """Sixteen, as many as the paper sweeps; which ones it took beyond the presets is not known."""
 
+LINE: Final = tuple(
+    _weights(1.0 - rest, rest / 2, rest / 2)
+    for rest in (0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.17, 0.27, 0.4, 0.55, 0.7, 0.9)
+)
+"""From quality alone to hardly any, so fine that estimates of different spread all show what they can do."""
+
 CONFIDENCES: Final = (0.0, 0.3, 0.5, 0.7)
 MATCH_CHANCES: Final = (0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.9, 0.95)
 PERFORMANCE_WEIGHTS: Final = (0.25, 0.33, 0.4, 0.47, 0.53, 0.6, 0.65, 0.7, 0.75, 0.8)
 
-ONE_ATTEMPT_WORTHS: Final = (2.0, 6.0, 20.0, 70.0)
-VERIFIED_WORTHS: Final = (5.0, 20.0, 80.0, 320.0)
-SECONDS_PER_USD: Final = (0.0, 2e4, 6e4, 2e5)
+ONE_ATTEMPT_WORTHS: Final = (3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 90.0)
+VERIFIED_WORTHS: Final = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+SECONDS_PER_USD: Final = (0.0, 6e4)
 """What the plan weighs, every worth of a correct answer with every worth of a dollar: sixteen points too."""
 
-_QUICK_PLANS: Final = (3, 5, 8, 12)
+_QUICK_PLANS: Final = (1, 5, 8, 14)
 """Of the sixteen: cheap, in between, and two for quality."""
 
 ROUTE_BALANCE: Final = "RouteBalance"
 MIN_MAX: Final = "RouteBalance min-max"
-OUR_CHANCES: Final = "RouteBalance our chances"
+NEIGHBOUR_LINE: Final = "RouteBalance line"
+FITTED_LINE: Final = "RouteBalance line our chances"
 ROUTER_SCORE: Final = "router route_balance"
 BEST_ROUTE_SQ: Final = "BEST-Route SQ"
 BEST_ROUTE_RR: Final = "BEST-Route RR"
@@ -65,7 +72,7 @@ AVENGERS_RR: Final = "Avengers-Pro RR"
 RANDOM: Final = "random"
 ONE_ATTEMPT: Final = "plan one attempt"
 VERIFIED: Final = "plan verified"
-"""Labels; SQ is shortest queue, RR round-robin."""
+"""Labels; the line is another sweep of weights; SQ is shortest queue, RR round-robin."""
 
 RANDOM_ARM: Final = Rival(choice=Choice.ANY, dispatch=Dispatch.RANDOM)
 ALWAYS_LARGEST: Final = Rival(choice=Choice.ALWAYS, dispatch=Dispatch.SHORTEST_QUEUE, value=3.0)
@@ -87,7 +94,8 @@ def families(*, is_quick: bool) -> Mapping[str, tuple[Arm, ...]]:
         VERIFIED: _planned(VERIFIED_WORTHS, is_quick=is_quick, is_verified=True),
         ROUTE_BALANCE: tuple(Balance(weights=weights) for weights in tuples),
         MIN_MAX: tuple(Balance(weights=weights, is_min_max=True) for weights in tuples),
-        OUR_CHANCES: tuple(Balance(weights=weights, uses_fitted_quality=True) for weights in tuples),
+        NEIGHBOUR_LINE: tuple(Balance(weights=weights) for weights in LINE[::step]),
+        FITTED_LINE: tuple(Balance(weights=weights, uses_fitted_quality=True) for weights in LINE[::step]),
         ROUTER_SCORE: tuple(Scored(weights=weights, norm=QualityNorm.RAW) for weights in tuples),
         BEST_ROUTE_SQ: _best_route(Dispatch.SHORTEST_QUEUE, step),
         BEST_ROUTE_RR: _best_route(Dispatch.ROUND_ROBIN, step),
