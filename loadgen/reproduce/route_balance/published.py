@@ -341,7 +341,7 @@ def multiplier(compared: Compared) -> list[Finding]:
             published="23 x (abstract), 21 x (repository), 26.9 x (ratio of its two figures)",
             ours=Figure(long, long, long),
             unit="x",
-            verdict=Verdict.CONDITIONAL,
+            verdict=judge_effect(Figure(long, long, long), (21.0, 27.0)),
             reason=(
                 f"not to be anchored on: the rival scores one request at a time, 21.8 per second, so its queue grows as long as the run lasts; {short:.1f} x "
                 f"over {sizes[0]} requests, {long:.1f} x over {sizes[1]}; scored concurrently nothing of it is left"
