@@ -57,7 +57,6 @@ class CarriedPlan:
         has_session: True when the client judges for itself and asks again.
         started_unix_ms: Milliseconds since the epoch from which TTCA counts; 0 when unknown.
         deadline_seconds: Time from there after which an answer is of no use; None when unknown.
-        hedge_seconds: How long a try is under way when the next one starts beside it; None when tries are not raced.
         ability: Mean and standard deviation of the latent factor behind the chances; None when nobody estimated it.
         objective: What is weighed in place of the operator's objective; None for that one.
         prompt_tokens: Expected prompt tokens; None when unknown.
@@ -74,7 +73,6 @@ class CarriedPlan:
     has_session: bool = False
     started_unix_ms: int = 0
     deadline_seconds: float | None = None
-    hedge_seconds: float | None = None
     ability: tuple[float, float] | None = None
     objective: Objective | None = None
     prompt_tokens: int | None = None

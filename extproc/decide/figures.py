@@ -67,7 +67,7 @@ class Figures:
             return None
         cost = objective.congestion_weight * figure.caused + objective.seconds_per_usd * figure.usd
         return Runner(
-            median_seconds=figure.latency,
+            expected_seconds=figure.latency,
             upper_seconds=figure.upper,
             chance=figure.own_chance,
             cost_per_second=cost / figure.latency,

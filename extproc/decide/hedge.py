@@ -1,24 +1,26 @@
-"""When a try that takes long is raced by the plan's next one: with a deadline, and only when that pays.
+"""How long a plan's try is waited for, and what follows then: with a deadline, waiting is a decision like any other.
 
-A try that is still running t seconds after its start is waited for, or raced: Envoy hedges, the first answer wins and the other try is
-cancelled. With D the deadline, V the worth of a right answer, L the latency of a try, p its chance and c what a second of it costs
-others (delay and money), these are worth, from t on and in seconds,
+A try that is still running t seconds after its start is waited for; or raced, where Envoy hedges: the plan's next one starts beside it,
+the first answer wins and the other try is cancelled; or given up for the next one. With D the deadline, V the worth of a right answer,
+L the latency of a try, p its chance and c what a second of it costs others (delay and money), these are worth, from t on and in seconds,
 
-    wait   V · P(right by D) - E[C] - c1 · E[T - t]               T = min(L1, D)
-    race   V · P(right by D) - E[C] - (1 + c1 + c2) · E[T - t]    T = min(L1, t + L2, D), right with p1 or p2, by who was first
+    wait     V · P(right by D) - E[C] - c1 · E[T - t]               T = min(L1, D)
+    race     V · P(right by D) - E[C] - (1 + c1 + c2) · E[T - t]    T = min(L1, t + L2, D), right with p1 or p2, by who was first
+    give up  V · P(right by D) - E[C] - c2 · E[T - t]               T = min(t + L2, 2t, D), for the next try is given up, too
 
 C is the client's time until a right answer, the deadline when none comes: a wrong answer that comes early wins nothing. T is what is
-run: a race occupies a second instance, whose own work counts, and the delay that it causes there. What a race gains on average is
+run: a race occupies a second instance, whose own work counts, and the delay that it causes there. What another course than waiting
+gains on average is
 
-    G(t) = P(L1 > t) · (race - wait)
+    G(t) = P(L1 > t) · (race or give up - wait)
 
-and the t with the largest G is taken; when none is positive, the try is waited for. Latencies are log-normal through their median and
-upper quantile, and partly the question's own: what is long here is long there (`COMMON_SHARE`). A small share of tries never ends
-and costs others nothing: the longer a try has been running beyond what is usual, the likelier it is one of those, so the later a
-race, the surer it pays, while less time is left for it.
+and the t with the largest G is taken; when none is positive, tries are waited for. Latencies are log-normal through their expectation
+and upper quantile, and partly the question's own: what is long here is long there (`COMMON_SHARE`). A small share of tries never ends
+and costs others nothing: the longer a try has been running beyond what is usual, the likelier it is one of those, so the later t,
+the surer the gain, while less time is left for it.
 
-Envoy has one timeout for all tries of a request. So t is a quantile of every attempt that another one follows, lest a slow model
-second in the plan be raced for being what it is.
+Envoy has one timeout for all tries of a request. So t is a quantile of every attempt that another one follows (of every attempt where
+they are given up), lest a slow model second in the plan be raced, or given up, for being what it is.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from extproc.estimate.forecast import UPPER_QUANTILE
 from extproc.fleet.snapshot import Floats
 
 QUANTILES = (UPPER_QUANTILE, 0.98, 0.99, 0.995, 0.999)
-"""Shares of tries that are over when a race begins; a try that is overtaken earlier would be nothing unusual."""
+"""Shares of tries that are over at t; a try that is overtaken or given up earlier would be nothing unusual."""
 
 STALLED_SHARE = 0.005
 """Tries that never end: a wedged engine, a lost connection. A prior; a long wait moves it by itself."""
@@ -81,86 +83,97 @@ class Runner:
     """An attempt as it would run against the clock.
 
     Attributes:
-        median_seconds: Its latency, above 0.
-        upper_seconds: Its latency's quantile `UPPER_QUANTILE`, at least the median.
+        expected_seconds: Its latency, above 0.
+        upper_seconds: Its latency's quantile `UPPER_QUANTILE`, at least the expected one.
         chance: P(correct) whatever the other attempts say, in [0, 1].
         cost_per_second: What each second that it runs costs others: delay in seconds, money in what that is worth.
     """
 
-    median_seconds: float
+    expected_seconds: float
     upper_seconds: float
     chance: float
     cost_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hedge:
-    """A race that is worth it.
+class Patience:
+    """How long each try of a plan is waited for, where that is not until the deadline.
 
     Attributes:
-        after_seconds: How long a try has been running when the next one starts.
-        gain_seconds: What that is worth on average over all requests with these figures, against waiting; above 0.
+        seconds: How long a try has been running when the next one starts.
+        hedges: True when that one races it, False when the try is given up.
+        gain_seconds: What this is worth on average over all requests with these figures, against waiting; above 0.
     """
 
-    after_seconds: float
+    seconds: float
+    hedges: bool
     gain_seconds: float
 
 
-def worthwhile_hedge(
-    runners: Sequence[Runner], *, deadline_seconds: float, worth_seconds: float
-) -> Hedge | None:
-    """Say when tries are raced; None when it is best to wait for each until the deadline.
+def worthwhile_patience(
+    runners: Sequence[Runner], *, deadline_seconds: float, worth_seconds: float, can_race: bool
+) -> Patience | None:
+    """Say how long tries are waited for; None when it is best to wait for each until the deadline.
 
     Args:
         runners: The plan's attempts in order.
         deadline_seconds: Time from the first try's start after which an answer is of no use, above 0.
         worth_seconds: What a correct answer is worth.
+        can_race: True to race tries that are late, False to give them up.
     """
     if len(runners) < 2:
         return None
-    limits = np.max([_latency(runner, _LIMIT_SCORES) for runner in runners[:-1]], axis=0)
-    gains = _gains(limits, runners[0], runners[1], deadline_seconds, worth_seconds)
+    bounded = runners[:-1] if can_race else runners
+    limits = np.max([_latency(runner, _LIMIT_SCORES) for runner in bounded], axis=0)
+    clock = _Clock(deadline_seconds, worth_seconds)
+    gains = _gains(limits, runners[0], runners[1], clock, can_race=can_race)
     best = int(np.argmax(gains))
     if gains[best] <= 0.0:
         return None
-    return Hedge(after_seconds=float(limits[best]), gain_seconds=float(gains[best]))
+    return Patience(seconds=float(limits[best]), hedges=can_race, gain_seconds=float(gains[best]))
 
 
-def _gains(
-    limits: Floats, first: Runner, following: Runner, deadline_seconds: float, worth_seconds: float
-) -> Floats:
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    deadline_seconds: float
+    worth_seconds: float
+
+    def worth(self, end: Floats) -> Floats:
+        """What a right answer at `end` is worth over none by the deadline: the time that is left counts, too."""
+        left = self.deadline_seconds - end
+        result: Floats = np.where(left > 0.0, self.worth_seconds + left, 0.0)
+        return result
+
+
+def _gains(limits: Floats, first: Runner, following: Runner, clock: _Clock, *, can_race: bool) -> Floats:
     """G(t) for each t of `limits`; nothing where the deadline comes first.
 
     Arrays have the shape (limits, latencies of the first, latencies of the next).
     """
+    deadline = clock.deadline_seconds
     tail = np.append(_latency(first, _TAIL), _NEVER)
     runs = np.full((len(tail), len(_NEXT_WEIGHTS)), _NEVER)
     runs[:, :-1] = _latency(following, _NEXT_SCORES)
     limit = limits[:, np.newaxis, np.newaxis]
-    own = tail[:, np.newaxis]
-    other = limit + runs
+    own = np.minimum(tail[:, np.newaxis], deadline)
     cost = first.cost_per_second * _IS_ALIVE
-    chance = np.where(other < own, following.chance, first.chance)
-    own_end = np.minimum(own, deadline_seconds)
-    end = np.minimum(own_end, other)
-    wait = first.chance * _worth(own_end, deadline_seconds, worth_seconds) - cost * (own_end - limit)
-    race = chance * _worth(end, deadline_seconds, worth_seconds) - (
-        1.0 + cost + following.cost_per_second
-    ) * (end - limit)
-    is_reached = (tail > limits[:, np.newaxis]) & (limits < deadline_seconds)[:, np.newaxis]
-    result: Floats = (((race - wait) @ _NEXT_WEIGHTS) * is_reached) @ _FIRST_WEIGHTS
-    return result
-
-
-def _worth(end: Floats, deadline_seconds: float, worth_seconds: float) -> Floats:
-    """What a right answer at `end` is worth over none by the deadline: the time that is left counts, too."""
-    left = deadline_seconds - end
-    result: Floats = np.where(left > 0.0, worth_seconds + left, 0.0)
+    wait = first.chance * clock.worth(own) - cost * (own - limit)
+    if can_race:
+        end = np.minimum(own, limit + runs)
+        chance = np.where(limit + runs < tail[:, np.newaxis], following.chance, first.chance)
+        rate = 1.0 + cost + following.cost_per_second
+    else:
+        end = np.minimum(limit + np.minimum(runs, limit), deadline)
+        chance = np.where(runs <= limit, following.chance, 0.0)
+        rate = np.full_like(cost, following.cost_per_second)
+    other = chance * clock.worth(end) - rate * (end - limit)
+    is_reached = (tail > limits[:, np.newaxis]) & (limits < deadline)[:, np.newaxis]
+    result: Floats = (((other - wait) @ _NEXT_WEIGHTS) * is_reached) @ _FIRST_WEIGHTS
     return result
 
 
 def _latency(runner: Runner, scores: Floats) -> Floats:
     """Latencies at standard scores."""
-    spread = max(0.0, math.log(runner.upper_seconds / runner.median_seconds)) / _UPPER_SCORE
-    result: Floats = runner.median_seconds * np.exp(spread * scores)
+    spread = max(0.0, math.log(runner.upper_seconds / runner.expected_seconds)) / _UPPER_SCORE
+    result: Floats = runner.expected_seconds * np.exp(spread * scores)
     return result

@@ -11,7 +11,7 @@ import numpy as np
 from extproc.decide.eligible import Candidates
 from extproc.decide.figures import Figures
 from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking
-from extproc.decide.hedge import Hedge, worthwhile_hedge
+from extproc.decide.hedge import Patience, worthwhile_patience
 from extproc.decide.order import Policy, order
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.policies import key_of
@@ -154,14 +154,24 @@ def plan_ranked(
     rows = rows[: policy.max_attempts]
     figures = Figures.of(predictions, ranking, rows)
     attempts = tuple(figures.attempt(row, table, tells_chance=tells_chances) for row in rows)
-    hedge = _race(rows, figures, facts, snapshot=snapshot, policy=policy, deadline_seconds=deadline_seconds)
+    route_cluster = policy.union_cluster if is_verified else _route_cluster(attempts, policy)
+    patience = _patience(
+        rows,
+        figures,
+        facts,
+        snapshot=snapshot,
+        policy=policy,
+        deadline_seconds=deadline_seconds,
+        # Envoy 1.40 crashes when a race's answer is dropped behind an upstream filter; see docs/adr/0017.
+        can_race=route_cluster != policy.union_cluster,
+    )
     return Plan(
         decision_id=decision_id,
         attempts=attempts,
-        route_cluster=policy.union_cluster if is_verified else _route_cluster(attempts, policy),
+        route_cluster=route_cluster,
         max_retries=len(attempts) - 1,
         timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
-        per_try_timeout_seconds=hedge.after_seconds if hedge else policy.per_try_timeout_seconds,
+        per_try_timeout_seconds=patience.seconds if patience else policy.per_try_timeout_seconds,
         model=attempts[0].model if candidates.rewrites_model else None,
         pool=table.fleet.pools[int(table.pool_index[rows[0]])].name,
         budget=budget,
@@ -169,7 +179,7 @@ def plan_ranked(
         reason=_reason(pool, policy),
         overflow_addresses=_overflow_addresses(rows, budget, snapshot),
         is_verified=is_verified,
-        hedges=hedge is not None,
+        hedges=patience is not None and patience.hedges,
         ability=predictions.ability,
         started_unix_ms=started_unix_ms,
     )
@@ -188,7 +198,7 @@ def _of_first_model(
     )
 
 
-def _race(
+def _patience(
     rows: list[int],
     figures: Figures,
     facts: RequestFacts,
@@ -196,16 +206,20 @@ def _race(
     snapshot: FleetSnapshot,
     policy: PlanPolicy,
     deadline_seconds: float | None,
-) -> Hedge | None:
-    """Say when a try is raced by the next one; None to wait for it, as for streams, whose first byte says little."""
+    can_race: bool,
+) -> Patience | None:
+    """Say how long tries are waited for; None for the operator's word, or for streams, whose first byte says little."""
     if policy.per_try_timeout_seconds is not None or deadline_seconds is None or facts.stream:
         return None
     runners = [figures.runner(row, policy.objective) for row in rows]
     known = [runner for runner in runners if runner is not None]
     if len(known) < len(rows) or len(rows) < 2 or snapshot.suspect[rows[1]]:
         return None
-    return worthwhile_hedge(
-        known, deadline_seconds=deadline_seconds, worth_seconds=policy.objective.worth_seconds
+    return worthwhile_patience(
+        known,
+        deadline_seconds=deadline_seconds,
+        worth_seconds=policy.objective.worth_seconds,
+        can_race=can_race,
     )
 
 

@@ -77,7 +77,7 @@ class AttemptExchange:
 
     @property
     def is_unanswered(self) -> bool:
-        """True for a planned try whose stream ended before its answer was dealt with: it failed, or another one won."""
+        """True for a planned try whose stream ended before its answer was dealt with: it failed, it was given up, or the client left."""
         return self.plan.is_marked and self.conclusion is None
 
     def context(self, reason: str, now_unix_ms: int) -> AttemptContext:

@@ -81,8 +81,6 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
         yield f"start={plan.started_unix_ms}"
     deadline = min(plan.timeout_seconds, facts.deadline_seconds or math.inf)
     yield f"deadline={deadline:.3f}"
-    if plan.hedges and plan.per_try_timeout_seconds is not None:
-        yield f"hedge={plan.per_try_timeout_seconds:.3f}"
     if plan.ability is not None:
         yield f"ability={plan.ability[0]:.4g},{plan.ability[1]:.4g}"
     if plan.objective is not None:
@@ -125,7 +123,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
     if not attempts:
         raise ValueError("no attempt")
     tokens = _read_pair(fields.get("tokens"))
-    deadline, hedge = fields.get("deadline"), fields.get("hedge")
+    deadline = fields.get("deadline")
     return CarriedPlan(
         attempts=attempts,
         max_retries=int(fields.get("retries", len(attempts) - 1)),
@@ -137,7 +135,6 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         has_session=fields.get("session") == "1",
         started_unix_ms=int(fields.get("start", 0)),
         deadline_seconds=_read_number(deadline) if deadline else None,
-        hedge_seconds=_read_number(hedge) if hedge else None,
         ability=_read_pair(fields.get("ability")),
         objective=_read_objective(fields.get("objective")),
         prompt_tokens=int(tokens[0]) if tokens else None,

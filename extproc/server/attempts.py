@@ -129,12 +129,7 @@ class AttemptServer:
         goes_on = False
         now_unix_ms = self._now_unix_ms()
         if verdict.kind is VerdictKind.REJECTED and not exchange.is_last:
-            hedge_seconds = exchange.plan.hedge_seconds
-            if hedge_seconds is not None and now_unix_ms / 1e3 >= attempt.start_unix_ns / 1e9 + hedge_seconds:
-                # The next attempt is under way: Envoy drops this answer and waits for that one.
-                goes_on, attempt.budget = True, "raced"
-            else:
-                goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
+            goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
         exchange.conclude(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
 
     def _tell(

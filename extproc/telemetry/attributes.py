@@ -46,6 +46,12 @@ BUDGET_GOES_ON = "ttca.budget.goes_on"
 BUDGET_REASON = "ttca.budget.reason"
 """Why another attempt follows, or none."""
 
+BUDGET_EVENT = "ttca.budget"
+"""Name of the event that tells, after a rejected answer, whether another attempt follows."""
+
+HEDGE_SECONDS = "ttca.hedge_seconds"
+"""How long a try of the plan is under way when the next one starts beside it."""
+
 BODY_BYTES = "ttca.body_bytes"
 """Size of the request body."""
 

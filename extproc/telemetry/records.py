@@ -70,7 +70,7 @@ class AttemptRecord:
         is_verified: True when the plan wanted a verdict; the answer may have been unfit for one all the same.
         is_last: True when no attempt could follow.
         goes_on: True when Envoy was asked for the next attempt, or makes it by itself.
-        has_answer: False when the try ended without one: it failed, ran out of its time, lost a race, or the client left.
+        has_answer: False when the try ended without one: it failed, was given up, or the client left.
         budget: Why the plan went on or stopped after a rejection; empty when that was not asked.
         has_session: True when the client judges for itself.
         completion_tokens: Output tokens as the instance counted them; None when unknown.

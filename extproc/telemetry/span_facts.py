@@ -34,8 +34,19 @@ def facts(span_attributes: _Attributes) -> list[str]:
         *_envoy_facts(span_attributes),
         *_request_facts(span_attributes),
         *_plan_facts(span_attributes),
+        *_attempt_facts(span_attributes),
         *_outcome_facts(span_attributes),
     ]
+
+
+def event_facts(name: str, event_attributes: _Attributes) -> list[str]:
+    """Return the facts of an event within a span; none of one that is not ours."""
+    if name != attributes.BUDGET_EVENT:
+        return []
+    follows = (
+        "another attempt follows" if event_attributes.get(attributes.BUDGET_GOES_ON) else "no further attempt"
+    )
+    return [f"{follows}: {event_attributes.get(attributes.BUDGET_REASON, '?')}"]
 
 
 def _error_facts(a: _Attributes) -> list[str]:
@@ -83,8 +94,25 @@ def _plan_facts(a: _Attributes) -> list[str]:
     others = f", then {', '.join(plan[1:3])}{' …' if len(plan) > 3 else ''}" if plan[1:] else ""
     found.append(f"on {plan[0]}{others}")
     found.append(f"retries ≤ {a.get(attributes.MAX_RETRIES)}")
+    hedge = a.get(attributes.HEDGE_SECONDS)
+    if isinstance(hedge, float):
+        found.append(f"raced after {hedge:.3g} s")
     if attributes.WISH in a:
         found.append(f"wish: {a[attributes.WISH]}")
+    return found
+
+
+def _attempt_facts(a: _Attributes) -> list[str]:
+    if attributes.ATTEMPT_VERDICT not in a:
+        return []
+    reason = f" ({a[attributes.ATTEMPT_VERDICT_REASON]})" if attributes.ATTEMPT_VERDICT_REASON in a else ""
+    found = [
+        f"attempt {a.get(attributes.ATTEMPT_NUMBER)} {a[attributes.ATTEMPT_VERDICT]}{reason}",
+        f"{a.get(attributes.RESPONSE_MODEL)} on {a.get(attributes.INSTANCE)}",
+    ]
+    chance = a.get(attributes.ATTEMPT_CHANCE)
+    if isinstance(chance, float):
+        found.append(f"chance {chance:.0%}")
     return found
 
 

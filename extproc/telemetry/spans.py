@@ -20,7 +20,6 @@ from extproc.verify.verdict import VerdictKind
 
 DECIDE_SPAN = "ttca.decide"
 ATTEMPT_SPAN = "ttca.attempt"
-BUDGET_EVENT = "ttca.budget"
 STAGE_SPAN_PREFIX = "ttca."
 PROVIDER = "vllm"
 
@@ -154,6 +153,7 @@ def _describe_plan(span: Span, plan: Plan) -> None:
     set_attribute(span, attributes.PLAN, [attempt.address for attempt in plan.attempts])
     set_attribute(span, attributes.WORK_SECONDS, first.work_seconds)
     set_attribute(span, attributes.MAX_RETRIES, plan.max_retries)
+    set_attribute(span, attributes.HEDGE_SECONDS, plan.per_try_timeout_seconds if plan.hedges else None)
     set_attribute(span, attributes.CANDIDATES, plan.candidates)
     set_attribute(span, attributes.REASON, plan.reason)
     set_attribute(span, attributes.WISH, plan.wish or None)
@@ -181,7 +181,7 @@ def _describe_attempt(span: Span, record: AttemptRecord) -> None:
     set_attribute(span, attributes.USAGE_OUTPUT_TOKENS, record.completion_tokens)
     set_attribute(span, attributes.ELAPSED_SECONDS, record.elapsed_seconds)
     if record.verdict.kind is VerdictKind.REJECTED:
-        event = span.events.add(name=BUDGET_EVENT, time_unix_nano=record.end_unix_ns)
+        event = span.events.add(name=attributes.BUDGET_EVENT, time_unix_nano=record.end_unix_ns)
         set_attribute(event, attributes.BUDGET_GOES_ON, record.goes_on)
         set_attribute(event, attributes.BUDGET_REASON, record.budget or ("last" if record.is_last else None))
 

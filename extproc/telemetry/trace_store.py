@@ -7,18 +7,27 @@ falls out takes all traces that began before it along, so that no trace is shown
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from extproc.telemetry.otlp import AttributeValue, BatchEnvelope
 
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Names of `Span.SpanKind` by number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEvent:
+    """Something that happened within a span, at one moment."""
+
+    name: str
+    unix_ns: int
+    attributes: Mapping[str, AttributeValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,7 @@ class StoredSpan:
         kind: `server`, `client`, `internal`, `producer`, `consumer` or `unspecified`.
         is_error: True when its status says so.
         status_message: What went wrong; often empty.
+        events: In the order in which they were written.
     """
 
     span_id: str
@@ -44,6 +54,7 @@ class StoredSpan:
     is_error: bool
     status_message: str
     attributes: Mapping[str, AttributeValue]
+    events: tuple[StoredEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,8 +254,16 @@ def _stored(service: str, span: Span) -> StoredSpan:
         end_unix_ns=span.end_time_unix_nano,
         is_error=span.status.code == Status.STATUS_CODE_ERROR,
         status_message=span.status.message,
-        attributes={attribute.key: _value(attribute.value) for attribute in span.attributes},
+        attributes=_values(span.attributes),
+        events=tuple(
+            StoredEvent(name=event.name, unix_ns=event.time_unix_nano, attributes=_values(event.attributes))
+            for event in span.events
+        ),
     )
+
+
+def _values(attributes: Iterable[KeyValue]) -> dict[str, AttributeValue]:
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
 
 
 def _value(value: AnyValue) -> AttributeValue:

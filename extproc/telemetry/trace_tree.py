@@ -10,11 +10,20 @@ from extproc.telemetry.otlp import AttributeValue
 from extproc.telemetry.trace_store import StoredSpan, Trace, TraceStore
 
 
+class EventNode(TypedDict):
+    """Something that happened within a span; `offset_ms` counts from the trace's first start."""
+
+    name: str
+    offset_ms: float
+    attributes: dict[str, AttributeValue]
+
+
 class SpanNode(TypedDict):
     """One span and what happened within it.
 
-    `offset_ms` counts from the trace's first start; `children` are in order of their start. `is_detached` stands on
-    a span whose parent is unknown although the trace has another root: a piece that is not joined.
+    `offset_ms` counts from the trace's first start; `children` are in order of their start. `events` stands on a span that
+    has some. `is_detached` stands on a span whose parent is unknown although the trace has another root: a piece that is
+    not joined.
     """
 
     span_id: str
@@ -28,6 +37,7 @@ class SpanNode(TypedDict):
     status_message: str
     attributes: dict[str, AttributeValue]
     children: list[SpanNode]
+    events: NotRequired[list[EventNode]]
     is_detached: NotRequired[bool]
 
 
@@ -101,7 +111,7 @@ def _descends_from(node: SpanNode, ancestor: SpanNode, nodes: dict[str, SpanNode
 
 
 def _node(span: StoredSpan, start_unix_ns: int) -> SpanNode:
-    return SpanNode(
+    node = SpanNode(
         span_id=span.span_id,
         parent_id=span.parent_id,
         service=span.service,
@@ -114,6 +124,16 @@ def _node(span: StoredSpan, start_unix_ns: int) -> SpanNode:
         attributes=dict(span.attributes),
         children=[],
     )
+    if span.events:
+        node["events"] = [
+            EventNode(
+                name=event.name,
+                offset_ms=_milliseconds(event.unix_ns - start_unix_ns),
+                attributes=dict(event.attributes),
+            )
+            for event in span.events
+        ]
+    return node
 
 
 def _milliseconds(nanoseconds: int) -> float:

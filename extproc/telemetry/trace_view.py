@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from extproc.telemetry.span_facts import facts, title
+from extproc.telemetry.span_facts import event_facts, facts, title
 from extproc.telemetry.trace_tree import SpanNode, TracesPayload, TraceTree
 
 WIDTH = 100
@@ -84,7 +84,11 @@ def _draw(
     line.append(_bar(node, total_ms, glyph), colour)
     lines.append(line)
     stem = below + ("│  " if node["children"] else "   ")
-    notes = [*facts(node["attributes"]), *([node["status_message"]] if node["status_message"] else [])]
+    notes = facts(node["attributes"])
+    for event in node.get("events", ()):
+        notes += event_facts(event["name"], event["attributes"])
+    if node["status_message"]:
+        notes.append(node["status_message"])
     lines += [Text(stem + note, style="dim") for note in _wrapped(notes, WIDTH - len(stem))]
     for index, child in enumerate(node["children"]):
         last = index == len(node["children"]) - 1

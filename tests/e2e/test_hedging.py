@@ -85,11 +85,25 @@ async def test_a_slow_try_is_raced_by_the_plans_next(gateway: Any, chat: Chat) -
     assert [first, second] == planned
 
 
-async def test_a_verified_try_is_raced_by_the_next_model(gateway: Any, chat: Chat) -> None:
-    """In the union cluster the race gets its own model's body, and its answer is verified before it wins."""
+async def test_a_verified_try_that_is_late_is_given_up(gateway: Any, chat: Chat) -> None:
+    """In the union cluster the late try ends before the next model's begins, whose answer is verified."""
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, time_scale=CRAWLING)
     body = chat(temperature=0, ttca_sim={"output_tokens": 5, "answers": {"model-a": "41", "model-b": "42"}})
-    expecting = {"x-ttca-expect": "exact:42"}
-    (status, headers, answer), first, second = await race(gateway, body, DEADLINE | expecting)
+    asking = asyncio.create_task(gateway.ask(body, headers=DEADLINE | {"x-ttca-expect": "exact:42"}))
+    try:
+
+        async def has_moved() -> bool:
+            tried = [request["address"] for request in await gateway.received()]
+            charged = [i["address"] for i in (await gateway.book())["instances"] if i["sequences_in_flight"]]
+            return len(tried) == 2 and charged == tried[1:]
+
+        await gateway.settle(has_moved, within_seconds=22)
+        first, second = [request["address"] for request in await gateway.received()]
+        await gateway.faults(second, time_scale=USUAL)
+        status, headers, answer = await asking
+    finally:
+        asking.cancel()
 
     assert (200, "42") == (status, answer["choices"][0]["message"]["content"])
     assert ("accepted", "model-b", second, "2") == (
@@ -98,7 +112,8 @@ async def test_a_verified_try_is_raced_by_the_next_model(gateway: Any, chat: Cha
     assert 0 <= int(headers["x-ttca-elapsed-ms"]) < 25_000
     await settle_freed(gateway, first)
     assert first in (*gateway.instances("a-short"), *gateway.instances("a-long"))
-    assert [first, second] == [request["address"] for request in await gateway.received()]
+    hedging = [dict(r["headers"]).get("x-envoy-hedge-on-per-try-timeout") for r in await gateway.received()]
+    assert [None, None] == hedging
 
     async def loser_is_on_record() -> bool:
         line = 'ttca_attempts_total{model="model-a",verdict="unverified",then="none"} 1'

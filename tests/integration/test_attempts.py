@@ -90,11 +90,11 @@ def message(headers: dict[str, str], *, is_request: bool) -> wire.ProcessingRequ
     return result
 
 
-def a_try(address: str = "a:1", count: int = 1, plan: str = PLAN) -> list[wire.ProcessingRequest]:
+def a_try(address: str = "a:1", count: int = 1) -> list[wire.ProcessingRequest]:
     """The messages of a try that is answered with JSON."""
     headers = message(
         {
-            names.ATTEMPT_LIMITS: plan,
+            names.ATTEMPT_LIMITS: PLAN,
             names.ATTEMPT_COUNT: str(count),
             names.DECISION_ID: "d",
             names.REQUEST_ID: "r",
@@ -214,7 +214,7 @@ def test_without_a_verifier_nothing_is_judged(
 def test_a_try_that_is_broken_off_is_on_record_without_an_answer(
     serve: Callable[..., FakeStream], listener: FakeListener
 ) -> None:
-    """The client left, another try won, or the instance failed: nobody judged anything, and the trace shows the try."""
+    """The client left, the try was given up, or the instance failed: nobody judged anything, and the trace shows the try."""
     learned: list[AttemptRecord] = []
     for broken_off in (a_try()[:-1], a_try()[:1]):
         serve(broken_off, verifier=FakeVerifier(Checked(ACCEPTED)), on_verdict=learned.append)
@@ -241,25 +241,6 @@ def test_a_failing_status_is_followed_by_envoys_own_retry(
     )  # fmt: skip
     mutation = stream.answers[-1].response_headers.response.header_mutation
     assert names.RETRY not in {option.header.key for option in mutation.set_headers}
-
-
-def test_a_rejected_answer_that_is_raced_leaves_the_word_to_the_race(listener: FakeListener) -> None:
-    """The next attempt is under way: the budget is not asked whether to begin it, and Envoy waits for it."""
-    now = iter([1_000_000_000, *[2_500_000_000] * 20])
-
-    def budget(_context: AttemptContext) -> tuple[bool, str]:
-        raise AssertionError
-
-    stream = FakeStream(a_try(plan=PLAN + ";hedge=1.4"))
-    server = AttemptServer(
-        listener=listener, clock_ns=lambda: next(now), max_answer_bytes=100,
-        verifier=FakeVerifier(Checked(REJECTED)), go_on=budget,
-    )  # fmt: skip
-    context: Any = stream
-    asyncio.run(asyncio.wait_for(server.serve(context, "trace"), timeout=10))
-
-    assert ("rejected", "1") == (stream.mark(names.VERDICT), stream.mark(names.RETRY))
-    assert (True, "raced") == (listener.records[0].goes_on, listener.records[0].budget)
 
 
 def test_a_message_out_of_turn_fails_the_stream(serve: Callable[..., FakeStream]) -> None:

@@ -51,7 +51,7 @@ def test_a_runner_costs_by_the_second(figures: Figures) -> None:
     runner = figures.runner(2, objective)
 
     assert runner is not None
-    assert (2.0, 0.7) == (runner.median_seconds, runner.chance)
+    assert (2.0, 0.7) == (runner.expected_seconds, runner.chance)
     assert pytest.approx(4.0) == runner.upper_seconds
     assert runner.cost_per_second == pytest.approx(0.3 * 10.0 / 2.0)
     assert figures.runner(1, objective) is None

@@ -122,16 +122,17 @@ def test_retries_keep_to_the_model_of_the_first_attempt(
 
 
 @pytest.mark.parametrize(
-    ("deadline", "changes", "suspect", "is_raced"),
+    ("deadline", "changes", "suspect", "is_verified", "course"),
     [
-        (30.0, {}, False, True),
-        (None, {}, False, False),
-        (4.5, {}, False, False),
-        (30.0, {"stream": True}, False, False),
-        (30.0, {}, True, False),
+        (30.0, {}, False, False, "race"),
+        (30.0, {}, False, True, "give up"),
+        (None, {}, False, False, "wait"),
+        (4.5, {}, False, False, "wait"),
+        (30.0, {"stream": True}, False, False, "wait"),
+        (30.0, {}, True, False, "wait"),
     ],
 )
-def test_a_try_is_raced_when_that_pays(
+def test_a_late_try_is_raced_where_that_pays(
     make_fleet: Callable[..., Fleet],
     make_snapshot: Callable[..., FleetSnapshot],
     make_budget: Callable[..., TokenBudget],
@@ -141,9 +142,13 @@ def test_a_try_is_raced_when_that_pays(
     deadline: float | None,
     changes: dict[str, Any],
     suspect: bool,
-    is_raced: bool,
+    is_verified: bool,
+    course: str,
 ) -> None:
-    """With time left until a deadline, a plain answer, and a next instance in good standing; else it is waited for."""
+    """With time left until a deadline, a plain answer, and a next instance in good standing; else it is waited for.
+
+    In the union cluster it is given up instead: Envoy must not race tries behind the ATTEMPT filter.
+    """
     snapshot = make_snapshot(make_fleet(), suspect=[False, suspect, False, False])
     facts = make_facts(model="auto", **changes)
     budget = make_budget(200)
@@ -158,12 +163,12 @@ def test_a_try_is_raced_when_that_pays(
         snapshot=snapshot,
         policy=make_policy(),
         decision_id="d",
-        is_verified=False,
+        is_verified=is_verified,
         deadline_seconds=deadline,
     )
 
-    assert is_raced == plan.hedges
-    if is_raced:
+    assert (course == "race") == plan.hedges
+    if course != "wait":
         assert plan.per_try_timeout_seconds is not None
         assert plan.per_try_timeout_seconds > 3.999, "the upper latency of the first attempt"
     else:

@@ -76,18 +76,6 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
     ) == decode_attempt_plan(text)
 
 
-def test_a_raced_plan_says_when(verified: Plan) -> None:
-    """Any replica then knows whether the next attempt is under way; a timeout alone starts none."""
-    raced = replace(verified, hedges=True, per_try_timeout_seconds=1.2345)
-    spec = CarriedSpec(text="s", needs_request=False)
-
-    assert 1.234 == pytest.approx(
-        decode_attempt_plan(encode_attempt_plan(raced, FACTS, spec)).hedge_seconds, abs=0.001
-    )
-    limited = replace(raced, hedges=False)
-    assert decode_attempt_plan(encode_attempt_plan(limited, FACTS, spec)).hedge_seconds is None
-
-
 @pytest.mark.parametrize(
     "spec",
     [None, CarriedSpec(text="x", needs_request=True), CarriedSpec(text="x" * 5000, needs_request=False)],

@@ -183,7 +183,7 @@ def test_verdicts_are_counted(metrics: Metrics, an_attempt_record: Callable[...,
 def test_a_try_without_an_answer_is_no_delivery(
     metrics: Metrics, an_attempt_record: Callable[..., AttemptRecord]
 ) -> None:
-    """One that lost a race or was reset counts as a try, not among the tries that an answer took."""
+    """One that was given up or reset counts as a try, not among the tries that an answer took."""
     unverified = Verdict(VerdictKind.UNVERIFIED, "skipped.no_answer")
     metrics.attempted(an_attempt_record(verdict=unverified, goes_on=False, has_answer=False))
 

@@ -7,8 +7,9 @@ import pytest
 
 from extproc.calibrate.outcome import Outcome
 from extproc.errors import NoInstanceError
-from extproc.telemetry.records import DecideRecord
-from extproc.telemetry.span_facts import facts, title
+from extproc.telemetry.otlp import AttributeValue
+from extproc.telemetry.records import AttemptRecord, DecideRecord
+from extproc.telemetry.span_facts import event_facts, facts, title
 from extproc.telemetry.spans import SpanListener
 
 # As Envoy 1.40's OpenTelemetry tracer writes them.
@@ -52,6 +53,20 @@ def test_envoys_spans_tell_status_flags_and_sizes() -> None:
     """The facts of Envoy's spans are status, flags, cluster and sizes."""
     assert ["status 200", "cluster qwen-short", "1200 B in, 900 B out"] == facts(INGRESS)
     assert ["status 503", "flags UF", "cluster qwen-short"] == facts(RETRY)
+
+
+def test_an_attempt_tells_its_verdict_and_what_follows(
+    sink: Any, ids: Any, an_attempt_record: Callable[..., AttemptRecord]
+) -> None:
+    """The facts of a try are the word on its answer, who gave it, and the chance it was given."""
+    SpanListener(sink, ids).attempted(an_attempt_record())
+
+    assert ["attempt 1 rejected (contract.schema)", "qwen on 10.0.0.1:8000", "chance 60%"] == facts(
+        sink.attributes(0)
+    )
+    goes_on: dict[str, AttributeValue] = {"ttca.budget.goes_on": True, "ttca.budget.reason": "worth_it"}
+    assert ["another attempt follows: worth_it"] == event_facts("ttca.budget", goes_on)
+    assert [] == event_facts("else", goes_on)
 
 
 def test_a_decision_tells_budget_and_plan(

@@ -4,7 +4,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from extproc.telemetry.otlp import AttributeValue, BatchEnvelope, set_attribute
-from extproc.telemetry.trace_store import StoreSink, TraceStore, summarise
+from extproc.telemetry.trace_store import StoredEvent, StoreSink, TraceStore, summarise
 
 ENVOY = "envoy"
 ROUTER = "ttca-router"
@@ -165,7 +165,7 @@ def test_a_trace_is_found_by_its_id() -> None:
 
 
 def test_a_span_is_read_whole() -> None:
-    """Kind, status and attributes of every type are kept."""
+    """Kind, status, events and attributes of every type are kept."""
     span = a_span(1, 1)
     span.status.code = Status.STATUS_CODE_ERROR
     span.status.message = "broken"
@@ -179,6 +179,7 @@ def test_a_span_is_read_whole() -> None:
     for key, value in values.items():
         set_attribute(span, key, value)
     span.attributes.add(key="bytes").value.bytes_value = b"?"
+    set_attribute(span.events.add(name="happened", time_unix_nano=7), "why", "because")
     store = a_store()
     store.add(an_export(ENVOY, span), now_unix_ns=1)
 
@@ -186,6 +187,7 @@ def test_a_span_is_read_whole() -> None:
 
     assert ("server", True, "broken") == (stored.kind, stored.is_error, stored.status_message)
     assert {**values, "bytes": ""} == stored.attributes
+    assert (StoredEvent(name="happened", unix_ns=7, attributes={"why": "because"}),) == stored.events
 
 
 def test_own_spans_go_straight_into_the_store(envelope: BatchEnvelope) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.telemetry.trace_store import StoredSpan, Trace, TraceStore
+from extproc.telemetry.trace_store import StoredEvent, StoredSpan, Trace, TraceStore
 from extproc.telemetry.trace_tree import SpanNode, to_tree, traces_payload
 
 
@@ -50,6 +51,22 @@ def test_children_hang_under_their_parents() -> None:
     assert ("b", 1.0, 1.5) == (child["span_id"], child["offset_ms"], child["duration_ms"])
     assert ["c"] == [node["span_id"] for node in child["children"]]
     assert (8.0, 3, ["envoy"]) == (tree["duration_ms"], tree["span_count"], tree["services"])
+
+
+def test_events_stand_on_their_span() -> None:
+    """With their time since the trace began; a span without any has no list of them."""
+    event = StoredEvent(name="ttca.budget", unix_ns=4_000_000, attributes={"why": "worth_it"})
+    (root,) = to_tree(
+        a_trace(
+            a_span("a", start=1_000_000, end=9_000_000),
+            replace(a_span("b", "a", start=2_000_000, end=4_000_000), events=(event,)),
+        )
+    )["roots"]
+
+    assert "events" not in root
+    assert [{"name": "ttca.budget", "offset_ms": 3.0, "attributes": {"why": "worth_it"}}] == root["children"][
+        0
+    ]["events"]
 
 
 def test_a_piece_that_is_not_joined_is_marked() -> None:

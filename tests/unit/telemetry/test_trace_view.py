@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console, RenderableType
 
+from extproc.telemetry.otlp import AttributeValue
 from extproc.telemetry.trace_tree import SpanNode, TracesPayload, TraceTree
 from extproc.telemetry.trace_view import WIDTH, render_payload, render_trace
 
@@ -61,6 +62,21 @@ def test_a_trace_is_drawn_as_a_tree_with_times_and_bars() -> None:
         "│  └─ ttca.decide".ljust(title_width) + "  +25.0 ms    500 µs  " + " " * 6 + "▓",
         "└─ last".ljust(title_width) + "  +50.0 ms   50.0 ms  " + " " * 12 + "█" * 12,
     ] == lines
+
+
+def test_an_attempts_events_are_among_its_facts() -> None:
+    """After a rejected answer one reads below the try whether another one follows, and why; foreign events are silent."""
+    root = a_node("ttca.attempt")
+    root["attributes"] = {"ttca.attempt.verdict": "rejected", "ttca.attempt.number": 1}
+    stopped: dict[str, AttributeValue] = {"ttca.budget.goes_on": False, "ttca.budget.reason": "deadline"}
+    root["events"] = [
+        {"name": "foreign", "offset_ms": 1.0, "attributes": {"a": "b"}},
+        {"name": "ttca.budget", "offset_ms": 2.0, "attributes": stopped},
+    ]
+
+    assert ["   attempt 1 rejected · None on None · no further attempt: deadline"] == draw(
+        render_trace(a_tree(root))
+    )[2:]
 
 
 def test_facts_stand_below_their_span() -> None:
