@@ -17,6 +17,7 @@ _HEAD: Final = """\
 RouteBalance (arXiv 2606.17949) collects requests for 50 to 200 ms and assigns the longest expected answer first (LPT). `make batching` asks in
 [virtual time](virtual-time.md) whether the service should do so. {source}
 
+**{answer}**
 """
 
 _TAIL: Final = """\
@@ -56,7 +57,7 @@ def page(rows: Sequence[Row], *, is_recorded: bool, requests: int, seeds: int) -
         if is_recorded
         else "Questions are generated ones, since the recorded ones were not there."
     )
-    lines = [_HEAD.format(source=source)]
+    lines = [_HEAD.format(source=source, answer=answer(rows))]
     for scenario in dict.fromkeys(row.scenario for row in rows):
         lines += [_section(scenario, [row for row in rows if row.scenario == scenario])]
     tail = _TAIL.format(
@@ -69,6 +70,16 @@ def page(rows: Sequence[Row], *, is_recorded: bool, requests: int, seeds: int) -
         adr_file=ADR[1],
     )
     return "\n".join(lines) + tail
+
+
+def answer(rows: Sequence[Row]) -> str:
+    """Count the verdicts of all rules but the first, with what chance alone would give."""
+    verdicts = [row.verdict for row in rows if row.rule is not RULES[0]]
+    faster, slower = verdicts.count("faster"), verdicts.count("slower")
+    return (
+        f"Of {len(verdicts)} comparisons, {faster} came out faster and {slower} slower than deciding at once; with no "
+        f"difference at all, {0.025 * len(verdicts):.1f} of either are expected by chance."
+    )
 
 
 def document(rows: Sequence[Row], *, is_recorded: bool, requests: int, seeds: int) -> dict[str, Any]:

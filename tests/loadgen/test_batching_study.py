@@ -74,6 +74,7 @@ def test_page_and_figures_say_what_was_run() -> None:
     figures = document(rows, is_recorded=False, requests=600, seeds=10)
 
     assert "generated ones" in text
+    assert "Of 1 comparisons, 0 came out faster and 1 slower" in text
     assert "| RouteBalance's windows, longest first | 1.50 | +5.0% [+1.0%, +9.0%] |" in text
     assert "slower |" in text
     assert "slower" == figures["rows"][0]["verdict"]
