@@ -37,7 +37,7 @@ and tries again. Bursts have gamma-distributed gaps with a coefficient of variat
 What it means for the service stands in [ADR {adr}](adr/{adr_file}).
 """
 
-ADR: Final = (17, "0017-no-micro-batches.md")
+ADR: Final = (18, "0018-no-micro-batches.md")
 
 
 def table(rows: Sequence[Row]) -> Table:
