@@ -47,6 +47,7 @@ def _key(measure: Measure) -> str:
 
 def _mean(results: Results, arm: str, rival: str, measure: Measure, suffix: str = "") -> Finding:
     found = results.equal(arm, rival, measure)
+    condition = ", outcomes independent" if suffix else ""
     figure = geometric_mean(found)
     verdict = (
         Verdict.HOLDS if figure.high < 1.0 else Verdict.CONDITIONAL if figure.value < 1.0 else Verdict.FAILS
@@ -57,14 +58,12 @@ def _mean(results: Results, arm: str, rival: str, measure: Measure, suffix: str 
     )
     return Finding(
         key=f"{arm}_over_{rival}_{_key(measure)}{suffix}",
-        claim=f"{ARMS[arm].title} is faster than {ARMS[rival].title} at equal final success",
+        claim=f"{ARMS[arm].title} is faster than {ARMS[rival].title} at equal final success: {WORDS[measure]}{condition}",
         published="",
         ours=figure,
         unit="x",
         verdict=verdict,
-        reason=(
-            f"{WORDS[measure].capitalize()}, geometric mean over lengths and retry caps ({len(found)} comparisons): {by_length}."
-        ),
+        reason=(f"Geometric mean over lengths and retry caps ({len(found)} comparisons): {by_length}."),
     )
 
 
@@ -81,13 +80,13 @@ def _worst(results: Results, arm: str, measure: Measure) -> Finding:
     )
     return Finding(
         key=f"{arm}_worst_{_key(measure)}",
-        claim=f"{ARMS[arm].title} is nowhere more than 3 % slower than the best baseline at equal final success",
+        claim=f"{ARMS[arm].title} is nowhere more than 3 % slower than the best baseline at equal final success: {WORDS[measure]}",
         published="",
         ours=figure,
         unit="x",
         verdict=verdict,
         reason=(
-            f"{WORDS[measure].capitalize()}; the worst of {len(found)} comparisons: {ARMS[rival].title} with {worst.cap:.0f} attempts "
+            f"The worst of {len(found)} comparisons: {ARMS[rival].title} with {worst.cap:.0f} attempts "
             f"at {worst.length // 1024}K, success {worst.success:.3f}. {_count_worse([one for _, one in found])}"
         ),
     )
