@@ -6,7 +6,7 @@ from extproc.fleet.snapshot import Floats
 
 
 def social_seconds(
-    own_seconds: Floats, held_up_seconds: Floats, usual_sequences: Floats, slowing: Floats
+    own_seconds: Floats, held_up_seconds: Floats, usual_sequences: Floats, crowding: Floats
 ) -> Floats:
     """Time that all together lose by one more attempt on an instance.
 
@@ -18,16 +18,17 @@ def social_seconds(
     (the relative value of Markov decision processes; Krishnan 1990 routes by it). It is the newcomer's own time at the
     present load, over the share of the instance that the arrivals leave free; and since the mean load is
     r S (W + H) / (1 - r S H), that share's inverse is (W + H + H * mean load) / (W + H): how many times longer an
-    iteration usually takes than on an idle instance.
+    iteration usually takes than on an idle instance. H holds what a sequence prefills per iteration, its own prompt no
+    less than the others': else a long prompt with a short answer would cost others many times itself.
 
     Args:
         own_seconds: The attempt's time at the present load, were that to stay.
         held_up_seconds: What its prefill, which everybody waits for, takes from those beside it.
         usual_sequences: Mean load of the instance.
-        slowing: Share by which one sequence beside lengthens an iteration of an idle instance.
+        crowding: H / (W + H), in [0, 1].
 
     Returns:
         Of the arguments' shape, at least `own_seconds`.
     """
-    result: Floats = (own_seconds + held_up_seconds) * (1.0 + usual_sequences * slowing)
+    result: Floats = (own_seconds + held_up_seconds) * (1.0 + usual_sequences * crowding)
     return result

@@ -117,7 +117,7 @@ class LatencyEstimator:
         first, every = columns_of(cluster)
         self._columns[: Column.BASE, rows] = np.multiply.outer(first, self._factors[0, rows])
         self._columns[Column.BASE : Column.SLOTS, rows] = np.multiply.outer(every, self._factors[1, rows])
-        self._columns[Column.SLOWING, rows] = every[-1]
+        self._columns[Column.SLOWING : Column.SLOTS, rows] = every[-2:, np.newaxis]
 
     def _show_upper(self, name: str, quantile: float) -> None:
         logs = self._clusters[name].log_quantiles(quantile)
@@ -169,7 +169,7 @@ class LatencyEstimator:
         """
         if snapshot.table is not self._table:
             self.replace_fleet(snapshot.table)
-        alone, prefill, backlog, waiting, first_beside, base, own, each, causal, slowing, slots = (
+        alone, prefill, backlog, waiting, first_beside, base, own, each, causal, slowing, crowding, slots = (
             self._columns if rows is self._table.rows else self._columns.take(rows, axis=1)
         )
         present = self._of_rows(snapshot.sequences, rows)
@@ -190,7 +190,7 @@ class LatencyEstimator:
         total = ttft + iteration * iterations
         own_time = ttft + causal * (1.0 + slowing * beside) * slowed * iterations
         usual = self._of_rows(snapshot.usual_sequences, rows)
-        price = social_seconds(own_time, beside * own_prefill, usual, slowing)
+        price = social_seconds(own_time, beside * own_prefill, usual, crowding)
         return LatencyPrediction(
             ttft_seconds=ttft,
             total_seconds=total,

@@ -36,6 +36,7 @@ class Column(IntEnum):
         BESIDE: A sequence beside, per iteration.
         CAUSAL: An iteration of an otherwise idle instance, by what load does rather than by what it foretells.
         SLOWING: Share by which a sequence beside lengthens an iteration of an otherwise idle instance.
+        CROWDING: The same share where the sequence that is alone prefills too, between its own tokens as it were.
         SLOTS: Most running sequences.
     """
 
@@ -49,7 +50,8 @@ class Column(IntEnum):
     BESIDE = 7
     CAUSAL = 8
     SLOWING = 9
-    SLOTS = 10
+    CROWDING = 10
+    SLOTS = 11
 
 
 def prior_seconds(speed: Speed) -> Floats:
@@ -72,11 +74,13 @@ def columns_of(cluster: ClusterLatency) -> tuple[Floats, Floats]:
     beside_causal = (
         own_causal + float(causal[Part.INTERFERENCE]) * cluster.prompt_tokens / cluster.output_tokens
     )
-    alone_causal = float(causal[Part.ITERATION_BASE]) + own_causal
+    base_causal = float(causal[Part.ITERATION_BASE])
+    alone_causal = base_causal + own_causal
+    slowing, crowding = beside_causal / alone_causal, beside_causal / (base_causal + beside_causal)
     alone = overhead + FIRST_ITERATIONS * (base + own)
     first_beside = crowd * cluster.prompt_tokens + FIRST_ITERATIONS * own
     first = np.array([alone, prefill, backlog, waiting, first_beside])
-    return first, np.array([base, own, own + interference, alone_causal, beside_causal / alone_causal])
+    return first, np.array([base, own, own + interference, alone_causal, slowing, crowding])
 
 
 def units_to_first(

@@ -97,7 +97,7 @@ class Forecast:
         before_us = np.maximum(0.0, present + 1 - slots)
         own += before_us * 0.5 * tokens * (base + per_sequence * slots) / slots
         exclusive = per_sequence + prefill / tokens
-        slowdown = 1.0 + snapshot.usual_sequences * exclusive / (base + per_sequence)
+        slowdown = 1.0 + snapshot.usual_sequences * exclusive / (base + exclusive)
         return Predicted(own, (own + running * prefill) * slowdown - own)
 
 

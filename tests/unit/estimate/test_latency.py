@@ -129,9 +129,30 @@ def test_what_is_usually_there_makes_an_attempt_dear(
 
     assert found.total_seconds[:2] == pytest.approx(found.total_seconds[1])
     assert (found.total_seconds + found.caused_seconds)[1] == pytest.approx(
-        (found.total_seconds + found.caused_seconds)[0] * (1 + 2 * 0.003 / (W + H))
+        (found.total_seconds + found.caused_seconds)[0] * (1 + 2 * 0.003 / (W + 0.003))
     )
     assert found.caused_seconds[0] < found.caused_seconds[1]
+
+
+def test_a_prompt_far_longer_than_its_answer_costs_each_of_those_usually_there_itself(
+    estimator: LatencyEstimator, snapshot: FleetSnapshot
+) -> None:
+    """Its time is lost once to each of them, and no more."""
+    busy = loaded(snapshot, usual_sequences=[3.0, 3.0, 3.0, 3.0])
+    for _ in range(200):
+        teach(
+            estimator,
+            busy,
+            prompt_tokens=100_000,
+            completion_tokens=2,
+            ttft_seconds=100.0,
+            e2e_seconds=100.02,
+        )
+
+    found = predict(estimator, busy, prompt_tokens=100_000, output_tokens=2)
+
+    assert found.caused_seconds[0] == pytest.approx(3.0 * found.total_seconds[0], rel=0.01)
+    assert (found.caused_seconds <= 3.0 * found.total_seconds).all()
 
 
 def test_preempted_instances_decode_slower(estimator: LatencyEstimator, snapshot: FleetSnapshot) -> None:
