@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN_STAMP := $(VENV)/.installed-to-run
 
-.PHONY: help install demo up down test check fmt e2e bench bench-decide ttca simulate overload batching presets reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
+.PHONY: help install demo up down test check fmt e2e bench bench-decide ttca simulate simulate-large overload batching presets reproduce reproduce-quick eval eval-latency eval-tokens calibrate-sim explain-docs protos render compose-test vllm-test clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ ttca: install ## Compare routing policies through real Envoy on recorded questio
 
 simulate: install ## The same comparison in virtual time, with more requests; writes out/virtual/
 	@$(BIN)/python -m loadgen simulate
+
+simulate-large: install ## 100,000 requests on 360 instances by the router itself, verified, on one core; prints its time
+	@$(BIN)/python -m loadgen simulate --instances 72 --requests 100000 --rate 1000 --arms router_verified --knobs 40 \
+		--processes 1 --out out/virtual/large
 
 overload: install ## What retries do to an overloaded fleet, blind and planned, in virtual time; writes out/virtual/overload.*
 	@$(BIN)/python -m loadgen overload

@@ -81,9 +81,17 @@ def run_point(
     return Simulation(fleet, decider, on_done=on_done).run(asked, arrivals)
 
 
-def summarize_point(bench: Workbench, scenario: Scenario, arm: str, knob: float) -> Summary:
-    """Simulate one arm at one value of its knob, and summarise."""
-    return summarize(run_point(bench, scenario, arm, knob), knob=knob, seed=scenario.seed)
+def summarize_point(
+    bench: Workbench,
+    scenario: Scenario,
+    arm: str,
+    knob: float,
+    *,
+    on_done: Callable[[], None] | None = None,
+) -> Summary:
+    """Simulate one arm at one value of its knob, and summarise; arguments as of `run_point`."""
+    run = run_point(bench, scenario, arm, knob, on_done=on_done)
+    return summarize(run, knob=knob, seed=scenario.seed)
 
 
 def run_frontiers(
@@ -93,27 +101,37 @@ def run_frontiers(
     *,
     processes: int,
     on_point: Callable[[], None],
+    knobs: Sequence[float] = (),
+    on_done: Callable[[], None] | None = None,
 ) -> Mapping[str, tuple[Summary, ...]]:
-    """Simulate arms at all values of their knobs, in parallel.
+    """Simulate arms at some values of their knobs, in parallel.
 
     Args:
         bench: Questions and what was learned from them.
         scenario: What is simulated.
         arms: Keys of `ARMS`.
-        processes: How many run at once, at least 1.
+        processes: How many run at once, at least 1; a single one is this very process.
         on_point: Called as each point is done.
+        knobs: Values of each arm's knob; all of its own if empty.
+        on_done: Called as each request ends, where that happens in this process.
 
     Returns:
         By arm, its points in the order of the knob.
     """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        points = {
-            pool.submit(summarize_point, bench, scenario, arm, knob): (arm, knob)
-            for arm in arms
-            for knob in ARMS[arm].values
-        }
-        found: dict[tuple[str, float], Summary] = {}
-        for future in as_completed(points):
-            found[points[future]] = future.result()
+    values = {arm: tuple(knobs) or ARMS[arm].values for arm in arms}
+    found: dict[tuple[str, float], Summary] = {}
+    if processes == 1:
+        for arm, knob in [(name, value) for name in arms for value in values[name]]:
+            found[arm, knob] = summarize_point(bench, scenario, arm, knob, on_done=on_done)
             on_point()
-    return {arm: tuple(found[arm, knob] for knob in ARMS[arm].values) for arm in arms}
+    else:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            points = {
+                pool.submit(summarize_point, bench, scenario, arm, knob): (arm, knob)
+                for arm in arms
+                for knob in values[arm]
+            }
+            for future in as_completed(points):
+                found[points[future]] = future.result()
+                on_point()
+    return {arm: tuple(found[arm, knob] for knob in values[arm]) for arm in arms}
