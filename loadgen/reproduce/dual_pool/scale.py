@@ -63,7 +63,7 @@ FULL = Scale(
     thresholds=THRESHOLDS,
     machines=("h100", "a100"),
     arms=("published_baseline", "homogeneous", "honest", "honest_2k", "dual", "triple"),
-    felt_seeds=4,
+    felt_seeds=3,
     felt_seconds=45.0,
     misroute_requests=5_000,
 )
