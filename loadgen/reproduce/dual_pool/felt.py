@@ -29,7 +29,13 @@ Case = tuple[str, str, int | None, Policy | None]
 
 
 def felt_tasks(
-    data: Path | None, seed: int, *, seeds: int, counted_seconds: float, pools: Mapping[str, tuple[int, ...]]
+    data: Path | None,
+    seed: int,
+    *,
+    seeds: int,
+    counted_seconds: float,
+    pools: Mapping[str, tuple[int, ...]],
+    memory: Sequence[int] = tuple(MEMORY_CASES),
 ) -> Iterator[LoadTask]:
     """Every run, those with the router first: they are the longest.
 
@@ -39,6 +45,7 @@ def felt_tasks(
         seeds: Runs of each case.
         counted_seconds: Virtual time of a run that counts.
         pools: Sizes found at 100 requests per second on the tailed trace, by arm: what the router is run with.
+        memory: Keys of `MEMORY_CASES`, the first and the least of them among these.
     """
     first = LoadTask(
         trace="azure_tailed",
@@ -55,7 +62,7 @@ def felt_tasks(
     for trace in FELT_TRACES:
         for arm in FELT_ARMS:
             yield from _seeds(replace(first, trace=trace, arm=arm), seeds)
-    for tokens in MEMORY_CASES:
+    for tokens in memory:
         for arm in MEMORY_ARMS:
             yield from _seeds(replace(first, arm=arm, kv_tokens=tokens), seeds)
 
@@ -89,6 +96,13 @@ class FeltBook:
         return cls(
             {case: tuple(several) for case, several in loaded.items()},
             {case: tuple(several) for case, several in routed.items()},
+        )
+
+    @property
+    def memory(self) -> tuple[int, ...]:
+        """The KV memories that were run, tokens, the largest first."""
+        return tuple(
+            tokens for tokens in MEMORY_CASES if ("azure_tailed", "dual", tokens, None) in self.loaded
         )
 
     def figure(self, case: Case, value: Callable[[Felt], float]) -> Figure:
@@ -131,7 +145,7 @@ def _times(several: tuple[Felt, ...]) -> tuple[str, ...]:
 def memory_table(book: FeltBook) -> Table:
     """Preemptions by KV memory."""
     rows = []
-    for tokens, meaning in MEMORY_CASES.items():
+    for tokens in book.memory:
         for arm in MEMORY_ARMS:
             case: Case = ("azure_tailed", arm, tokens, None)
             felt = book.loaded[case]
@@ -139,7 +153,7 @@ def memory_table(book: FeltBook) -> Table:
             rows.append(
                 (
                     f"{tokens:,}",
-                    meaning,
+                    MEMORY_CASES[tokens],
                     arm_of(arm).title,
                     " + ".join(map(str, felt[0].pools)),
                     shown(book.figure(case, lambda one: one.preemptions_per_mille)),
@@ -169,12 +183,12 @@ def memory_chart(book: FeltBook) -> Chart:
     for arm in MEMORY_ARMS:
         figures = [
             book.figure(("azure_tailed", arm, tokens, None), lambda one: one.preemptions_per_mille)
-            for tokens in MEMORY_CASES
+            for tokens in book.memory
         ]
         series.append(
             Series(
                 label=arm_of(arm).title,
-                x=tuple(float(tokens) for tokens in MEMORY_CASES),
+                x=tuple(float(tokens) for tokens in book.memory),
                 y=tuple(figure.value for figure in figures),
                 low=tuple(figure.low for figure in figures),
                 high=tuple(figure.high for figure in figures),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadgen.planning.sizing import Effort
+from loadgen.reproduce.dual_pool.machines import MEMORY_CASES
 from loadgen.reproduce.dual_pool.sizing_tasks import SizingTask
 from loadgen.reproduce.dual_pool.traces import TRACES
 
@@ -16,7 +17,7 @@ LARGE_RATE = 1000.0
 SLICES = {"a100": 4}
 """Machines that need hundreds of instances are sized for a part of the load."""
 
-THRESHOLDS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768)
+THRESHOLDS = (2_048, 4_096, 8_192, 16_384, 32_768)
 """Of the sensitivity; the short pool's slots shrink as its context grows."""
 
 
@@ -26,7 +27,8 @@ class Scale:
 
     Attributes:
         seeds: At 100 requests per second, as published.
-        other_seeds: For thresholds and for measured machines.
+        threshold_seeds: For thresholds.
+        machine_seeds: For measured machines.
         large_seeds: At 1,000 requests per second; 0 to leave it out.
         effort: At 100 requests per second.
         large_effort: At 1,000.
@@ -36,11 +38,13 @@ class Scale:
         arms: At 100 requests per second, as published.
         felt_seeds: Runs of each case of what users feel.
         felt_seconds: Virtual time of each that counts.
+        memory: KV memories that preemptions are counted with, tokens.
         misroute_requests: Requests that each estimator routes.
     """
 
     seeds: int
-    other_seeds: int
+    threshold_seeds: int
+    machine_seeds: int
     large_seeds: int
     effort: Effort
     large_effort: Effort
@@ -50,12 +54,14 @@ class Scale:
     arms: tuple[str, ...]
     felt_seeds: int
     felt_seconds: float
+    memory: tuple[int, ...]
     misroute_requests: int
 
 
 FULL = Scale(
     seeds=3,
-    other_seeds=2,
+    threshold_seeds=2,
+    machine_seeds=3,
     large_seeds=3,
     effort=Effort(counted_seconds=60.0, counted_requests=3_000),
     large_effort=Effort(counted_seconds=20.0, counted_requests=3_000, precision=0.01),
@@ -65,11 +71,13 @@ FULL = Scale(
     arms=("published_baseline", "homogeneous", "honest", "honest_2k", "dual", "triple"),
     felt_seeds=3,
     felt_seconds=45.0,
+    memory=tuple(MEMORY_CASES),
     misroute_requests=5_000,
 )
 QUICK = Scale(
     seeds=3,
-    other_seeds=1,
+    threshold_seeds=1,
+    machine_seeds=1,
     large_seeds=0,
     effort=Effort(counted_seconds=15.0, counted_requests=1_200),
     large_effort=Effort(),
@@ -79,6 +87,7 @@ QUICK = Scale(
     arms=("published_baseline", "homogeneous", "honest", "dual"),
     felt_seeds=2,
     felt_seconds=10.0,
+    memory=(max(MEMORY_CASES), min(MEMORY_CASES)),
     misroute_requests=1_500,
 )
 
@@ -110,12 +119,12 @@ def small_tasks(scale: Scale, data: Path | None, seed: int) -> Iterator[SizingTa
                     rate=SMALL_RATE / slices,
                     slices=slices,
                 )
-                yield from _seeds(slow, scale.other_seeds)
+                yield from _seeds(slow, scale.machine_seeds)
     for trace in TRACES:
         for arm in scale.arms:
             yield from _seeds(replace(first, trace=trace, arm=arm), scale.seeds)
         for threshold in scale.thresholds:
-            yield from _seeds(replace(first, trace=trace, arm=f"dual_{threshold}"), scale.other_seeds)
+            yield from _seeds(replace(first, trace=trace, arm=f"dual_{threshold}"), scale.threshold_seeds)
 
 
 def _seeds(first: SizingTask, count: int) -> Iterator[SizingTask]:

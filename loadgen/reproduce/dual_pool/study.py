@@ -111,6 +111,7 @@ def _felt(context: StudyContext, scale: Scale, sizes: Sizes) -> FeltBook:
             context.seed,
             seeds=scale.felt_seeds,
             counted_seconds=scale.felt_seconds,
+            memory=scale.memory,
             pools={arm: sizes.pools(("azure_tailed", "published", arm, SMALL_RATE)) for arm in ROUTED_ARMS},
         )
     )
