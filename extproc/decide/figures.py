@@ -42,7 +42,8 @@ class Figures:
     @classmethod
     def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> Figures:
         """Look up `rows`; one that nobody ranked has no figures."""
-        latency, own_chance, wanted = predictions.latency, predictions.chance, frozenset(rows)
+        latency, wanted = predictions.latency, frozenset(rows)
+        own_chance = (predictions.chances @ predictions.weights).tolist()
         steps = dict(zip(ranking.positions, ranking.steps, strict=False))
         ranked = zip(predictions.rows[list(ranking.positions)].tolist(), ranking.positions, strict=True)
         return cls(
@@ -52,7 +53,7 @@ class Figures:
                     upper=latency.total_upper_at(p),
                     caused=float(latency.caused_seconds[p]),
                     usd=float(predictions.usd[p]),
-                    own_chance=float(own_chance[p]),
+                    own_chance=own_chance[predictions.model[p]],
                     step=steps.get(p),
                 )
                 for row, p in ranked

@@ -99,7 +99,7 @@ def rank_first_correct(
         limits=_limits(predictions, best, price, objective) if may_cut else (),
     )
     chosen = [int(best[step.candidate]) for step in steps]
-    twins = np.flatnonzero(predictions.model == predictions.model[chosen[0]])
+    twins = (predictions.model == predictions.model[chosen[0]]).nonzero()[0]
     stand_ins = twins[twins != chosen[0]]
     order = _least(price[stand_ins], MOST_STAND_INS)
     return Ranking(positions=(*chosen, *stand_ins[order].tolist()), steps=steps, reason="utility")
@@ -109,7 +109,7 @@ def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:
     """Position of each model's cheapest candidate, the first of equals, shape (models,)."""
     found = np.empty(len(predictions.names), dtype=np.int64)
     for model in range(len(found)):
-        positions = np.flatnonzero(predictions.model == model)
+        positions = (predictions.model == model).nonzero()[0]
         found[model] = positions[price[positions].argmin()]
     return found
 
@@ -117,9 +117,10 @@ def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:
 def _least(values: Floats, count: int) -> Ints:
     """Positions of the `count` least values, ascending, the first of equals first."""
     if len(values) <= 4 * count:
-        return np.argsort(values, kind="stable")[:count]
-    candidates = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
-    return candidates[np.argsort(values[candidates], kind="stable")[:count]]
+        return values.argsort(kind="stable")[:count]
+    candidates = (values <= np.partition(values, count - 1)[count - 1]).nonzero()[0]
+    found: Ints = candidates[values[candidates].argsort(kind="stable")[:count]]
+    return found
 
 
 def _limits(

@@ -161,7 +161,7 @@ def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:
     for candidate, failing in enumerate(1.0 - table):
         half = 1 << candidate
         np.multiply(surviving[:half], failing, out=surviving[half : 2 * half])
-    result: Floats = surviving.sum(axis=1).take(_SUBSETS[len(table)].masks)
+    result: Floats = np.add.reduce(surviving, axis=1).take(_SUBSETS[len(table)].masks)
     return result
 
 

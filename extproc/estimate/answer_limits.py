@@ -84,7 +84,7 @@ class _Ends:
         tokens = np.cumsum(0.5 * (surviving[:-1] + surviving[1:]) * _WIDTHS)
         ended_share = 1.0 - surviving[1:]
         last = int(np.flatnonzero(at_risk)[-1])
-        found = {int(np.searchsorted(ended_share, share * ended_share[last])) for share in LIMITS}
+        found = set(ended_share.searchsorted(np.multiply(LIMITS, ended_share[last])).tolist())
         chosen = sorted(index for index in found if index < last)
         if not chosen:
             return None

@@ -139,8 +139,9 @@ class Forecaster:
 def _models(rows: Ints, table: FleetTable) -> tuple[tuple[str, ...], Ints]:
     """The models that some rows serve, in the order of the fleet file, and the index of each row's among them."""
     model_index = table.model_index if rows is table.rows else table.model_index.take(rows)
-    is_present = np.bincount(model_index, minlength=len(table.models)) > 0
-    if is_present.all():
+    counts = np.bincount(model_index, minlength=len(table.models))
+    if np.count_nonzero(counts) == len(counts):
         return table.models, model_index
+    is_present = counts > 0
     names = tuple(name for name, here in zip(table.models, is_present.tolist(), strict=True) if here)
     return names, (np.cumsum(is_present) - 1).take(model_index)

@@ -180,7 +180,7 @@ class LatencyEstimator:
         ttft = ttft_alone + backlog * backlog_tokens + first_beside * beside
         needed_tokens = prompt_tokens + sequences * output_tokens
         wait = _before_us(snapshot, rows, present + (sequences - slots), needed_tokens)
-        if wait.any():
+        if np.count_nonzero(wait):
             wait *= _slot_seconds(snapshot, rows, base + each * beside, beside, output_tokens)
             ttft += waiting * wait
         slowed = 1.0 + self._of_rows(snapshot.preemption_share, rows)

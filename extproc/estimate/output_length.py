@@ -82,8 +82,11 @@ _NO_WORDS = frozenset(
 
 def kind_of(text: TextProfile) -> TextKind:
     """What a prompt mostly is; OTHER for an empty one."""
-    total = text.total_bytes
-    marks = sum(size for category, size in text.bytes_by_category if category in _MARKS)
+    total = marks = 0
+    for category, size in text.bytes_by_category:
+        total += size
+        if category in _MARKS:
+            marks += size
     if total and marks >= CODE_SYMBOLS_SHARE * total:
         return TextKind.CODE
     for category, _ in text.bytes_by_category:
@@ -155,7 +158,7 @@ class _Curve:
     def mean(self, at_most: int | None) -> float:
         if at_most is None or at_most >= EDGES[-1]:
             return self._mean
-        return max(1.0, float(np.clip(at_most - _FLOORS, 0.0, _WIDTHS) @ self._middle))
+        return max(1.0, float(np.minimum(np.maximum(at_most - _FLOORS, 0.0), _WIDTHS) @ self._middle))
 
 
 class OutputLengthEstimator:

@@ -120,9 +120,10 @@ class Simulation:
             Story(question=question, arrived_seconds=float(seconds))
             for question, seconds in zip(questions, arrivals, strict=True)
         ]
-        for number, story in enumerate(stories):
-            asked = Asked(number, story.question)
-            self._events.at(story.arrived_seconds, partial(self._ask, story, asked))
+        self._events.feed(
+            (story.arrived_seconds, partial(self._ask, story, Asked(number, story.question)))
+            for number, story in enumerate(stories)
+        )
         return self._to_the_end(stories)
 
     def run_closed(self, questions: Sequence[Question], *, concurrency: int) -> Run:
