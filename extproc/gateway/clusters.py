@@ -19,6 +19,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
     ConfigSource,
     HealthCheck,
+    HealthCheckGrpcHealthCheck,
     HealthCheckHttpHealthCheck,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
@@ -53,6 +54,7 @@ _UNLIMITED = 1_000_000
 _CHECK_INTERVAL_SECONDS = 2.0
 _CHECK_TIMEOUT_SECONDS = 1.5
 _EJECTION_SECONDS = 5.0
+_REPLICA_CHECK_SECONDS = 1.0
 
 
 def clusters(settings: Settings, endpoints_directory: Path) -> list[Cluster]:
@@ -68,7 +70,10 @@ def clusters(settings: Settings, endpoints_directory: Path) -> list[Cluster]:
         override_host(by_model_and_pool(least_request())),
         attempt_filters(),
     )
-    own = [_grpc_cluster(EXTPROC_CLUSTER, settings.service.listen, settings)]
+    service = _grpc_cluster(EXTPROC_CLUSTER, settings.service.listen, settings)
+    service.health_checks = [_replica_check()]
+    service.common_lb_config = _only_healthy()
+    own = [service]
     if settings.telemetry.otlp_endpoint != SELF:
         own.append(_grpc_cluster(OTLP_CLUSTER, settings.telemetry.otlp_endpoint, settings))
     return [*deployments, union, *own]
@@ -99,9 +104,7 @@ def _instances_cluster(
         ),
         connect_timeout=seconds(_CONNECT_SECONDS),
         ignore_health_on_host_removal=True,
-        common_lb_config=ClusterCommonLbConfig(
-            healthy_panic_threshold=Percent(value=1), update_merge_window=seconds(0)
-        ),
+        common_lb_config=_only_healthy(),
         load_balancing_policy=balancing,
         health_checks=[_health_check()],
         outlier_detection=_outlier_detection(),
@@ -119,6 +122,21 @@ def _health_check() -> HealthCheck:
         unhealthy_threshold=3,
         healthy_threshold=1,
         http_health_check=HealthCheckHttpHealthCheck(path="/health"),
+    )
+
+
+def _only_healthy() -> ClusterCommonLbConfig:
+    return ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=1), update_merge_window=seconds(0))
+
+
+def _replica_check() -> HealthCheck:
+    return HealthCheck(
+        timeout=seconds(_REPLICA_CHECK_SECONDS),
+        interval=seconds(_REPLICA_CHECK_SECONDS),
+        no_traffic_interval=seconds(_REPLICA_CHECK_SECONDS),
+        unhealthy_threshold=2,
+        healthy_threshold=1,
+        grpc_health_check=HealthCheckGrpcHealthCheck(),
     )
 
 

@@ -143,6 +143,8 @@ _UNION: Final = {
 _OWN: Final = {
     "clusters[extproc]": "The service: ext_proc, access logs and, unless they go elsewhere, spans.",
     "clusters[extproc].connect_timeout": "A dead service costs a request this much at most before it fails open.",
+    "clusters[extproc].health_checks": "With several replicas behind the name, a dead one would otherwise take its share of the "
+    "streams, and with it the verdicts on requests that another replica decided. A lone one is asked whatever its checks say.",
     "clusters[extproc].circuit_breakers": "A stream per request in flight: the default of 1024 would fail open, in "
     "silence, just when it is busy.",
     "clusters[extproc].typed_extension_protocol_options": "HTTP/2 windows that take the largest body in one go. No "

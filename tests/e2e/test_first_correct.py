@@ -11,6 +11,7 @@ import pytest
 
 from extproc.explain.command import ExplainOptions, gather
 from extproc.explain.why import explain
+from tests.e2e.questions import question, weighing_quality
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,25 +20,13 @@ Chat = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def document(document: dict[str, Any]) -> dict[str, Any]:
-    """The usual fleet, weighing quality: model-a is cheap and often wrong, model-b slow and mostly right."""
-    document["policy"] = {"name": "first_correct"}
-    for cluster in document["clusters"]:
-        is_small = cluster["model"] == "model-a"
-        cluster["quality_prior"] = 0.6 if is_small else 0.9
-        base = 0.005 if is_small else 0.05
-        cluster["speed"] = {"iteration_base_seconds": base, "iteration_per_sequence_seconds": base / 20}
-    return document
+    """The usual fleet, weighing quality."""
+    return weighing_quality(document)
 
 
-def question(chat: Chat, *, right: str = "", tokens: int = 20, **fields: Any) -> dict[str, Any]:
-    """A question that the models named in `right` answer with 42 and all others with 41."""
-    answers = {model: "42" if model in right.split() else "41" for model in ("model-a", "model-b")}
-    return chat(temperature=0, **fields, ttca_sim={"output_tokens": tokens, "answers": answers})
-
-
-async def test_a_wrong_answer_is_retried_on_the_next_model(gateway: Any, chat: Chat) -> None:
+async def test_a_wrong_answer_is_retried_on_the_next_model(gateway: Any) -> None:
     """The client sends one request and gets the accepted answer; the rejected one never left Envoy."""
-    body = question(chat, right="model-b")
+    body = question(right="model-b")
     status, headers, answer = await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
     received = await gateway.received()
 
@@ -57,7 +46,7 @@ async def test_an_explanation_tells_what_the_service_then_does(
     gateway: Any, chat: Chat, tmp_path: Path
 ) -> None:
     """`ttca explain --url` meets the running service's load, and names the models that are then asked, in their order."""
-    body = question(chat, right="model-b")
+    body = question(right="model-b")
     file = tmp_path / "request.json"
     file.write_bytes(orjson.dumps({"headers": {"x-ttca-expect": "exact:42"}, "body": body}))
     options = ExplainOptions(request=file, url=gateway.stack.service_admin_url)
@@ -70,18 +59,18 @@ async def test_an_explanation_tells_what_the_service_then_does(
     assert told.plan.is_verified
 
 
-async def test_a_right_first_answer_costs_one_try(gateway: Any, chat: Chat) -> None:
+async def test_a_right_first_answer_costs_one_try(gateway: Any) -> None:
     """Nothing is retried that was accepted."""
-    body = question(chat, right="model-a model-b")
+    body = question(right="model-a model-b")
     _, headers, _ = await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})
 
     assert ("accepted", "1") == (headers["x-ttca-verdict"], headers["x-ttca-attempts"])
     assert 1 == len(await gateway.received())
 
 
-async def test_the_last_answer_is_delivered_marked(gateway: Any, chat: Chat) -> None:
+async def test_the_last_answer_is_delivered_marked(gateway: Any) -> None:
     """When no model is right the client gets the last answer with its verdict, never an error instead of it."""
-    status, headers, answer = await gateway.ask(question(chat), headers={"x-ttca-expect": "exact:42"})
+    status, headers, answer = await gateway.ask(question(), headers={"x-ttca-expect": "exact:42"})
 
     assert (200, "41", "rejected") == (
         status,
@@ -106,9 +95,9 @@ async def test_a_json_schema_is_held_against_the_answer(gateway: Any, chat: Chat
     assert "accepted" == headers["x-ttca-verdict"]
 
 
-async def test_a_stream_is_not_held_back(gateway: Any, chat: Chat) -> None:
+async def test_a_stream_is_not_held_back(gateway: Any) -> None:
     """A streamed answer is delivered as it is made, unverified, whatever was expected of it."""
-    body = question(chat, tokens=300, stream=True, max_tokens=400)
+    body = question(tokens=300, stream=True, max_tokens=400)
     async with gateway.post(body, headers={"x-ttca-expect": "exact:42"}) as response:
         first = await response.content.readany()
         rest = await response.read()
@@ -119,9 +108,9 @@ async def test_a_stream_is_not_held_back(gateway: Any, chat: Chat) -> None:
     assert "accepted" != response.headers.get("x-ttca-verdict")
 
 
-async def test_a_session_excludes_what_failed(gateway: Any, chat: Chat) -> None:
+async def test_a_session_excludes_what_failed(gateway: Any) -> None:
     """A client that asks again gets another model, and may say so besides."""
-    body = question(chat, right="")
+    body = question(right="")
     models = []
     for _ in range(2):
         _, _, answer = await gateway.ask(body, headers={"x-ttca-session": "session-1"})
@@ -135,13 +124,13 @@ async def test_a_session_excludes_what_failed(gateway: Any, chat: Chat) -> None:
     assert (202, {"known": True}, {"known": False}) == (status, known, unknown)
 
 
-async def test_a_deadline_is_kept(gateway: Any, chat: Chat) -> None:
+async def test_a_deadline_is_kept(gateway: Any) -> None:
     """When no answer can come in time the client hears it by its deadline, give or take a tenth."""
     for address in gateway.stack.addresses:
         await gateway.faults(address, hang_rate=1.0)
     started = time.monotonic()
     status, _, answer = await gateway.ask(
-        question(chat, right="model-a"), headers={"x-ttca-deadline-ms": "1500", "x-ttca-expect": "exact:42"}
+        question(right="model-a"), headers={"x-ttca-deadline-ms": "1500", "x-ttca-expect": "exact:42"}
     )
     elapsed = time.monotonic() - started
 
@@ -151,11 +140,11 @@ async def test_a_deadline_is_kept(gateway: Any, chat: Chat) -> None:
     await gateway.settle_empty()
 
 
-async def test_a_client_that_leaves_frees_everything(gateway: Any, chat: Chat) -> None:
+async def test_a_client_that_leaves_frees_everything(gateway: Any) -> None:
     """Leaving in the middle of the second try takes the request off the book and off the instance."""
     for address in gateway.stack.addresses:
         await gateway.faults(address, time_scale=2.0)
-    body = question(chat, right="", tokens=60, max_tokens=64)
+    body = question(right="", tokens=60, max_tokens=64)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2.5):
             await gateway.ask(body, headers={"x-ttca-expect": "exact:42"})

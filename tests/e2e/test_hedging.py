@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.questions import question, weighing_quality
+
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 Chat = Callable[..., dict[str, Any]]
@@ -19,15 +21,9 @@ DEADLINE = {"x-ttca-deadline-ms": "25000"}
 
 @pytest.fixture(scope="module")
 def document(document: dict[str, Any]) -> dict[str, Any]:
-    """The usual fleet, weighing quality, with one retry: model-a is quick and often wrong, model-b mostly right."""
-    document["policy"] = {"name": "first_correct"}
+    """The usual fleet, weighing quality, with one retry."""
     document["budgets"] = {"max_attempts": 2}
-    for cluster in document["clusters"]:
-        is_small = cluster["model"] == "model-a"
-        cluster["quality_prior"] = 0.6 if is_small else 0.9
-        base = 0.005 if is_small else 0.01
-        cluster["speed"] = {"iteration_base_seconds": base, "iteration_per_sequence_seconds": base / 20}
-    return document
+    return weighing_quality(document, large=0.01)
 
 
 async def race(gateway: Any, body: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str, str]:
@@ -85,11 +81,11 @@ async def test_a_slow_try_is_raced_by_the_plans_next(gateway: Any, chat: Chat) -
     assert [first, second] == planned
 
 
-async def test_a_verified_try_that_is_late_is_given_up(gateway: Any, chat: Chat) -> None:
+async def test_a_verified_try_that_is_late_is_given_up(gateway: Any) -> None:
     """In the union cluster the late try ends before the next model's begins, whose answer is verified."""
     for address in gateway.stack.addresses:
         await gateway.faults(address, time_scale=CRAWLING)
-    body = chat(temperature=0, ttca_sim={"output_tokens": 5, "answers": {"model-a": "41", "model-b": "42"}})
+    body = question(right="model-b", tokens=5)
     asking = asyncio.create_task(gateway.ask(body, headers=DEADLINE | {"x-ttca-expect": "exact:42"}))
     try:
 

@@ -32,6 +32,14 @@ def test_only_the_union_calls_the_service_per_try(clusters: dict[str, Any]) -> N
     } == filters
 
 
+def test_the_service_is_asked_for_its_health(clusters: dict[str, Any]) -> None:
+    """By gRPC once a second, so that a dead replica loses its share of the streams; a lone one keeps them all."""
+    [check] = clusters["extproc"]["health_checks"]
+
+    assert ({}, "1s", "1s") == (check["grpc_health_check"], check["interval"], check["no_traffic_interval"])
+    assert {"value": 1.0} == clusters["extproc"]["common_lb_config"]["healthy_panic_threshold"]
+
+
 def test_each_follows_its_own_file(clusters: dict[str, Any]) -> None:
     """The file's name is the cluster's."""
     paths = {
