@@ -96,12 +96,26 @@ def says(text: str) -> Answer:
     return answer
 
 
+class CountingProcessor(ExternalProcessor):
+    """The service's processor, which also notes the role of each stream that Envoy opens."""
+
+    def __init__(self, roles: list[str], **collaborators: Any) -> None:
+        super().__init__(**collaborators)
+        self._roles = roles
+
+    async def process(self, messages: Any, context: Any) -> None:
+        """Note the role and serve."""
+        self._roles.append(str(dict(context.invocation_metadata()).get(names.ROLE)))
+        await super().process(messages, context)
+
+
 @dataclass
 class Replica:
     """One replica of the service, with a script instead of a router."""
 
     system: System
     port: int
+    roles: list[str] = field(default_factory=list)
     plans: list[str] = field(default_factory=list)
     records: list[AttemptRecord] = field(default_factory=list)
     feedback: list[tuple[str, int | None, bool]] = field(default_factory=list)
@@ -118,7 +132,8 @@ class Replica:
             ask_judge=self.system.judge,
             max_answer_bytes=MAX_ANSWER_BYTES,
         )
-        processor = ExternalProcessor(
+        processor = CountingProcessor(
+            self.roles,
             parse=parse_request,
             route=self.route,
             abandon=lambda _plan: None,
@@ -187,7 +202,7 @@ class System:
         self.go_on: Callable[[AttemptContext], tuple[bool, str]] = go_on_while_planned
         self.received.clear()
         for replica in self.replicas:
-            for recorded in (replica.plans, replica.records, replica.feedback):
+            for recorded in (replica.roles, replica.plans, replica.records, replica.feedback):
                 recorded.clear()
 
     def plan(self, facts: RequestFacts) -> Plan:
