@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from extproc.decide.planner import PlanPolicy
+from extproc.estimate.answer_limits import AnswerLimitEstimator
+from extproc.estimate.forecast import Estimators
+from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
+from extproc.fleet.snapshot import FleetTable
 from extproc.fleet.topology import Cluster, Fleet, Instance, Pool, Price, Speed
+from extproc.router import Router
+from extproc.sessions.book import SessionBook
+from tests.unit.routing import POLICY, PROVISION
 
 
 @pytest.fixture
@@ -74,3 +86,33 @@ def make_facts() -> Callable[..., RequestFacts]:
         return RequestFacts(**{**values, **changes})
 
     return make
+
+
+@pytest.fixture
+def make_router(make_fleet: Callable[..., Fleet]) -> Callable[..., Router]:
+    """A router of two short and two long instances of model a, by any policy."""
+
+    def make(policy: PlanPolicy = POLICY, fleet: Fleet | None = None) -> Router:
+        fleet = fleet or make_fleet()
+        return Router(
+            fleet,
+            policy,
+            output_provision=PROVISION,
+            prompts=PromptTokenEstimator(),
+            estimators=Estimators(
+                quality=QualityEstimator(),
+                latency=LatencyEstimator(FleetTable.of(fleet)),
+                outputs=OutputLengthEstimator(),
+                limits=AnswerLimitEstimator(),
+            ),
+            sessions=SessionBook(),
+            rng=np.random.default_rng(1),
+        )
+
+    return make
+
+
+@pytest.fixture
+def router(make_router: Callable[..., Router]) -> Router:
+    """One that chooses by predicted work."""
+    return make_router()

@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
+from extproc.decide.first_correct import Objective
+from extproc.decide.order import Policy
+from extproc.decide.planner import Verification
+from extproc.decide.weights import Overrides, Reference
+from extproc.decide.witness import Witness
+from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.estimate.quality.model import QualityModel
+from extproc.facts.grams import hash_grams
+from extproc.facts.request import RequestFacts
+from extproc.facts.wish import Wish
+from extproc.fleet.topology import Cluster, Fleet, Speed
+from extproc.router import Router
+from tests.unit.routing import POLICY, PROVISION
+
+
+def test_words_are_wanted_by_policies_that_weigh_quality_with_a_model_of_words(
+    router: Router, make_fleet: Callable[..., Fleet], make_quality_model: Callable[..., QualityModel]
+) -> None:
+    """Neither such a policy nor such a model alone asks for them."""
+    quality = router._estimators.quality
+    with_words = make_quality_model(("a", "b"), good_words="river")
+    wanted = []
+    for policy in (Policy.LEAST_WORK, Policy.FIRST_CORRECT):
+        router.replace(make_fleet(), replace(POLICY, policy=policy), output_provision=PROVISION)
+        for model in (make_quality_model(("a", "b")), with_words):
+            quality.replace(model)
+            wanted.append(router.reads_words)
+
+    assert [False, False, False, True] == wanted
+
+
+def test_words_move_the_chances_of_a_plan(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_quality_model: Callable[..., QualityModel],
+) -> None:
+    """A prompt of words that the fit knows to be easy has a greater chance than one of hard ones."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router._estimators.quality.replace(
+        make_quality_model(("a", "b"), (0.0, 0.0), good_words="river", bad_words="lemma")
+    )
+    chances = [
+        router.route(make_facts(grams=hash_grams([words])), now=0.0, decision_id=words).attempts[0].chance
+        for words in ("river", "lemma")
+    ]
+
+    assert chances == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(3))], abs=0.01)
+
+
+WISHING = replace(
+    POLICY,
+    policy=Policy.FIRST_CORRECT,
+    verification=Verification.ALWAYS,
+    overrides=Overrides(presets=frozenset({"latency"}), reference=Reference(seconds=60.0, usd=0.001)),
+)
+
+
+def test_a_granted_wish_plans_one_request_alone(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """The plan carries what the wish makes of the objective; the next request is planned as the operator says."""
+    router = make_router(WISHING)
+    wishing = router.route(make_facts(wish=Wish(preset="latency")), now=0.0, decision_id="1")
+    plain = router.route(make_facts(), now=0.0, decision_id="2")
+
+    assert wishing.objective is not None
+    assert pytest.approx((7.5, 7_500.0)) == (
+        wishing.objective.worth_seconds,
+        wishing.objective.seconds_per_usd,
+    )
+    assert "preset=latency" == wishing.wish
+    assert (None, "") == (plain.objective, plain.wish)
+
+
+def test_a_wish_that_is_not_granted_leaves_the_plan_as_it_is(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """But for the words about it, which say so."""
+    wishing = make_router(WISHING).route(make_facts(wish=Wish(preset="cost")), now=0.0, decision_id="1")
+    plain = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+
+    assert "preset=cost; not allowed, by the gateway's operator" == wishing.wish
+    assert plain == replace(wishing, wish="")
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (None, (True, "worth_it")),
+        (Objective(worth_seconds=0.01, congestion_weight=1.0, seconds_per_usd=0.0), (False, "not_worth_it")),
+        (Objective(worth_seconds=60.0, congestion_weight=1.0, seconds_per_usd=1e9), (False, "not_worth_it")),
+    ],
+)
+def test_a_carried_objective_decides_between_attempts(
+    make_router: Callable[..., Router], objective: Objective | None, expected: tuple[bool, str]
+) -> None:
+    """Time and money weigh in the next attempt as the client's granted wish says; without one, as the operator does."""
+    router = make_router(WISHING)
+    first, second, *_ = router.book.table.addresses
+    plan = CarriedPlan(
+        attempts=(
+            CarriedAttempt(address=first, model="a", chance=0.5),
+            CarriedAttempt(address=second, model="a", chance=0.5),
+        ),
+        max_retries=1,
+        is_verified=True,
+        objective=objective,
+        prompt_tokens=100,
+    )
+    context = AttemptContext(
+        decision_id="1", plan=plan, position=0, number=1, reason="expectation", elapsed_seconds=1.0
+    )
+
+    assert expected == router.goes_on(context, 0.0)
+
+
+def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Callable[..., Router]) -> None:
+    """However little a correct answer is worth: what the client would get is no whole answer."""
+    router = make_router(WISHING)
+    first, second, *_ = router.book.table.addresses
+    plan = CarriedPlan(
+        attempts=(
+            CarriedAttempt(address=first, model="a", chance=0.5, max_tokens=100),
+            CarriedAttempt(address=second, model="a", chance=0.01),
+        ),
+        max_retries=1,
+        is_verified=True,
+        objective=Objective(worth_seconds=0.01, congestion_weight=1.0, seconds_per_usd=0.0),
+        prompt_tokens=100,
+    )
+    context = AttemptContext(
+        decision_id="1", plan=plan, position=0, number=1, reason="transport.context-full", elapsed_seconds=1.0
+    )
+
+    assert router.goes_on(context, 0.0) == (True, "was_cut")
+
+
+def test_verdicts_teach_where_long_answers_are_wrong(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Once a hundred answers were judged, a plan that may go on limits the model whose long answers never are right."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS))
+    for number in range(400):
+        runs_on = number % 4 == 0
+        router.record_verdict(
+            str(number),
+            model="a",
+            address="",
+            chance=None,
+            is_correct=not runs_on,
+            goes_on=False,
+            completion_tokens=3000 if runs_on else 50 + number % 40,
+        )
+
+    found = router._estimators.limits.limits("a")
+    assert found is not None
+    assert found.mean_share[found.right_share > 0.99].min() < 0.2
+
+
+def test_the_price_of_a_plan_includes_its_retries(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """A verified plan's later attempts are paid for when all before them failed; stand-ins are not expected to be."""
+    plan = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+    first = replace(plan.attempts[0], chance=0.75, cost_usd=1.0)
+    second = replace(first, chance=0.5, cost_usd=2.0)
+    stand_in = replace(first, chance=None, cost_usd=4.0)
+    attempts = (first, second, stand_in)
+
+    assert 1.5 == replace(plan, attempts=attempts, is_verified=True).expected_usd
+    assert 1.0 == replace(plan, attempts=attempts, is_verified=False).expected_usd
+    assert replace(plan, attempts=(stand_in,), is_verified=True).expected_usd is None
+
+
+def test_a_witness_takes_note_of_what_was_looked_at(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Of a forecasting policy its figures and ranking, of the others the predicted work; the plan is the same."""
+    weighed, by_work = Witness(), Witness()
+    plan = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1", witness=weighed)
+    make_router().route(make_facts(), now=0.0, decision_id="1", witness=by_work)
+
+    assert plan == make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
+    assert weighed.case is not None
+    assert weighed.ranking is not None
+    first = int(weighed.case.predictions.rows[weighed.ranking.positions[0]])
+    assert weighed.snapshot is not None
+    assert plan.attempts[0].address == weighed.snapshot.table.addresses[first]
+    assert plan.budget == weighed.budget == by_work.budget
+    assert weighed.work_seconds is None
+    assert by_work.work_seconds is not None
+    assert len(by_work.work_seconds) == len(weighed.snapshot.table)
+    assert by_work.case is None
+
+
+class _BrokenEstimator(QualityEstimator):
+    def learn_against(self, model: str, *, expected: float, correct: bool) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_mistake_in_learning_never_costs_a_request(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Verdicts, feedback and the next request of a session go on, and the mistake is told each time."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router._estimators = replace(router._estimators, quality=_BrokenEstimator())
+    told: list[str] = []
+    router.on_learning_failure = lambda error: told.append(type(error).__name__)
+    facts = make_facts(session="s")
+    router.route(facts, now=0.0, decision_id="d1")
+    plan = router.route(facts, now=1.0, decision_id="d2")
+    router.record_verdict(
+        "d2",
+        model="a",
+        address=plan.attempts[0].address,
+        chance=0.5,
+        is_correct=False,
+        goes_on=True,
+    )
+
+    assert router.feedback("s", attempt=2, is_correct=True, now=2.0)
+    assert plan.attempts
+    assert ["ZeroDivisionError"] * 3 == told
+
+
+def test_replayed_feedback_teaches_no_more_than_it_did(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Thousands of verdicts on one answer, alike or in turn, move the model by two steps at most."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
+    router.route(make_facts(session="s"), now=0.0, decision_id="d")
+    for turn in range(3_000):
+        router.feedback("s", attempt=1, is_correct=turn % 2 == 0, now=1.0)
+        router.feedback("s", attempt=1, is_correct=False, now=1.0)
+
+    assert router._estimators.quality.samples("a") <= 2
+
+
+def test_a_suspect_instance_is_not_first_while_another_pool_serves_its_model(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    """A model whose every instance of the chosen pool failed lately is tried in another pool; the pool's others stay."""
+    slow = Speed(
+        iteration_base_seconds=0.1, iteration_per_sequence_seconds=0.01, prefill_tokens_per_second=100.0
+    )
+    fleet = make_fleet(
+        make_cluster("a-short"),
+        make_cluster("b-short", model="b", speed=slow),
+        make_cluster("a-long", pool="long", max_model_len=65536),
+    )
+    router = make_router(replace(POLICY, policy=Policy.LOAD_AWARE), fleet)
+    instances = {c.name: [i.address for i in c.instances] for c in fleet.clusters}
+    before = router.route(make_facts(), now=0.0, decision_id="1")
+    for address in instances["a-short"]:
+        router.book.observe_failure(address, 0.0)
+    after = router.route(make_facts(), now=0.0, decision_id="2")
+
+    assert before.attempts[0].address in instances["a-short"]
+    assert after.attempts[0].address in instances["a-long"]
