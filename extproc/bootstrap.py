@@ -279,7 +279,7 @@ class Application:
 
     def _finished(self, outcome: Outcome) -> None:
         self.router.record(outcome, time.monotonic())
-        self._listener.finished(outcome)
+        self._listener.finished(self.router.as_served(outcome))
 
     def _tried(self, record: TryRecord) -> None:
         if self.router.record_try(record, time.monotonic()):

@@ -285,7 +285,7 @@ class Router:
         """Take note of a finished request; True when it taught an estimator something."""
         decision_id = outcome.decision.decision_id if outcome.decision else ""
         self.book.release(decision_id, outcome.request_id)
-        outcome = self._as_served(outcome)
+        outcome = self.as_served(outcome)
         met = self._quality.forget(decision_id)
         served = outcome.served_address
         if served and 200 <= outcome.status < 500:
@@ -307,7 +307,7 @@ class Router:
         mean = (ended - met.load.sequence_seconds) / (now - met.at)
         return max(0.0, mean - met.load.own_sequences)
 
-    def _as_served(self, outcome: Outcome) -> Outcome:
+    def as_served(self, outcome: Outcome) -> Outcome:
         """Name the model that really answered: a plan may have gone on to another one."""
         row = self.book.table.row_by_address.get(outcome.served_address or "")
         if row is None or outcome.decision is None or not outcome.decision.model:

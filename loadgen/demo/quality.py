@@ -43,6 +43,7 @@ class ArmResult:
         name: `plain` or `verified`.
         questions: Questions sent.
         correct: Answers that were right.
+        correct_json: Of these, answers to the JSON-schema tasks; every other question is one.
         failed: Requests without an answer.
         mean_seconds: Mean time to the answer that the client got.
         p95_seconds: Its 95th percentile.
@@ -53,6 +54,7 @@ class ArmResult:
     name: str
     questions: int
     correct: int
+    correct_json: int
     failed: int
     mean_seconds: float
     p95_seconds: float
@@ -161,6 +163,7 @@ async def _run_arm(
         name=name,
         questions=len(answers),
         correct=sum(answer.is_correct for answer in answers),
+        correct_json=sum(answer.is_correct for answer in answers[::2]),
         failed=sum(answer.status != 200 for answer in answers),
         mean_seconds=float(seconds.mean()),
         p95_seconds=float(np.quantile(seconds, 0.95)),

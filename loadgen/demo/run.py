@@ -14,9 +14,10 @@ import orjson
 import yaml
 from rich.console import Console
 
-from extproc.telemetry.trace_tree import TracesPayload
+from extproc.telemetry import attributes
+from extproc.telemetry.trace_tree import TracesPayload, TraceTree
 from loadgen.client import RequestRecord, run_load
-from loadgen.demo.quality import ArmResult, compare_routing, quality_priors
+from loadgen.demo.quality import QUESTIONS, ArmResult, compare_routing, quality_priors
 from loadgen.replay import RunDisplay, RunOptions, plan_run
 from loadgen.report import Summary, summarize
 from loadgen.schedule import ScheduledRequest
@@ -53,6 +54,7 @@ class DemoResult:
         counters: Some of Envoy's counters.
         questions: The line that says where the questions come from.
         arms: Plain and verified routing on the same questions.
+        verified: Trace of a question whose first answer was rejected and whose second passed; None when there is none.
     """
 
     workloads: tuple[str, ...]
@@ -63,6 +65,7 @@ class DemoResult:
     counters: dict[str, int]
     questions: str
     arms: list[ArmResult]
+    verified: TraceTree | None
 
 
 async def run_demo(
@@ -137,9 +140,12 @@ async def _exercise(stack: LocalStack, seed: int, environ: Mapping[str, str], co
         load = await _json(session, f"{stack.service_admin_url}/fleet")
         counters = await _counters(session, stack)
         questions, arms = await compare_routing(stack, environ, seed=seed, console=console)
+        with console.status("looking for a question that was retried"):
+            verified = await _verified_trace(session, stack)
         return DemoResult(
             questions=questions,
             arms=arms,
+            verified=verified,
             workloads=lines,
             summary=summarize(
                 records,
@@ -208,6 +214,32 @@ async def _settled_traces(
         if done or asyncio.get_running_loop().time() > deadline:
             return payload
         await asyncio.sleep(0.5)
+
+
+async def _verified_trace(session: aiohttp.ClientSession, stack: LocalStack) -> TraceTree | None:
+    """Wait until the trace of some retried question is whole: a rejected attempt, then an accepted one."""
+    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        payload: TracesPayload = await _json(
+            session, f"{stack.service_admin_url}/traces?last={2 * QUESTIONS}"
+        )
+        for trace in payload["traces"]:
+            if trace["is_joined"] and verdicts(trace) == ["rejected", "accepted"]:
+                return trace
+        await asyncio.sleep(0.5)
+    return None
+
+
+def verdicts(trace: TraceTree) -> list[str]:
+    """What was thought of the answers of a request, in order of time."""
+    found: list[tuple[float, str]] = []
+    nodes = list(trace["roots"])
+    while nodes:
+        node = nodes.pop()
+        nodes += node["children"]
+        if attributes.ATTEMPT_VERDICT in node["attributes"]:
+            found.append((node["offset_ms"], str(node["attributes"][attributes.ATTEMPT_VERDICT])))
+    return [verdict for _, verdict in sorted(found)]
 
 
 async def _counters(session: aiohttp.ClientSession, stack: LocalStack) -> dict[str, int]:

@@ -75,20 +75,35 @@ def show(result: DemoResult, console: Console) -> None:
         console.print("\n[bold]One request's trace[/bold], as `ttca traces` shows it:")
         console.print(render_trace(trace))
     console.print()
+    console.print(
+        "[bold]Wrong answers retried inside Envoy[/bold]: the same questions at the same times, routed twice"
+    )
     console.print(_arms(result))
+    console.print(
+        "plain: clients get what the least busy model says; a wrong answer ends their clock, too.\n"
+        "verified: the answer is held against the JSON schema or x-ttca-expect, and a rejected one is retried on\n"
+        "the next model while that is worth it.",
+        style="dim",
+        highlight=False,
+    )
     console.print(result.questions, style="dim", highlight=False)
+    if result.verified is not None:
+        console.print("\n[bold]One of these questions[/bold], rejected and retried:")
+        console.print(render_trace(result.verified))
     console.print()
 
 
 def _arms(result: DemoResult) -> Table:
     table = Table(
-        "same questions, same arrivals", "right", "mean time", "p95", "tries", "rescued by a retry",
+        "routing", "right", "JSON schema", "expectation", "mean time", "p95", "tries", "rescued by a retry",
         box=None, header_style="bold", padding=(0, 2, 0, 0),
     )  # fmt: skip
     for arm in result.arms:
         table.add_row(
-            f"{arm.name} routing",
+            arm.name,
             f"{arm.correct} of {arm.questions} ({arm.correct / arm.questions:.0%})",
+            f"{arm.correct_json} of {(arm.questions + 1) // 2}",
+            f"{arm.correct - arm.correct_json} of {arm.questions // 2}",
             f"{arm.mean_seconds:.1f} s",
             f"{arm.p95_seconds:.1f} s",
             f"{arm.attempts:.2f}",

@@ -106,7 +106,7 @@ async def test_the_metrics_add_up(gateway: Any) -> None:
     for _ in range(hopeless):
         await gateway.ask(question(tokens=TOKENS), headers=EXPECTING)
     for _ in range(plain):
-        await gateway.ask(question(tokens=TOKENS))
+        await gateway.ask(question(tokens=TOKENS, model="model-a"))
     sent = rescued + right + hopeless + plain
 
     def added(now: dict[str, float], pattern: str) -> float:
@@ -131,6 +131,8 @@ async def test_the_metrics_add_up(gateway: Any) -> None:
     assert rescued + hopeless == added(now, r"ttca_retries_total\{.*\}")
     assert (rescued + 2 * hopeless) * TOKENS == added(now, r"ttca_wasted_tokens_total\{.*\}")
     assert hopeless == added(now, r'ttca_budget_stops_total\{reason="last"\}')
+    assert rescued + hopeless == added(now, r'ttca_requests_total\{model="model-b",.*\}'), "by who answered"
+    assert right + plain == added(now, r'ttca_requests_total\{model="model-a",.*\}')
 
 
 async def test_a_plain_request_leaves_verification_alone(gateway: Any) -> None:

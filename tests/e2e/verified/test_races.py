@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
 from extproc.protocol import names
+from extproc.verify.judge import JudgeCall
 from tests.e2e.verified.scripted import Answer, System, completion, says
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -151,3 +153,27 @@ async def test_a_verified_try_that_is_late_is_given_up(system: System) -> None:
     assert [("skipped.no_answer", False), ("", True)] == [
         (record.verdict.reason, record.has_answer) for record in system.records
     ]
+
+
+async def test_a_try_can_be_given_up_while_it_is_judged(system: System) -> None:
+    """Its answer is held back in Envoy at that moment; the next model's is judged and delivered."""
+    judged: list[bytes] = []
+
+    async def judge(call: JudgeCall) -> tuple[int | None, bytes]:
+        judged.append(call.body)
+        if b"plausible" in call.body:
+            await asyncio.sleep(3)
+        return 200, orjson.dumps({"correct": True})
+
+    system.judge = judge
+    try:
+        await system.restart()
+        system.answers["u1"] = says("plausible")
+        system.changes = {"per_try_timeout_seconds": 0.7}
+        status, headers, text = await system.ask(expect=None)
+    finally:
+        system.judge = None
+        await system.restart()
+
+    assert (200, "right", "accepted", "2") == (status, text, headers[names.VERDICT], headers[names.ATTEMPTS])
+    assert any(b"plausible" in body for body in judged)
