@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -157,8 +159,9 @@ class Simulation:
         self._open = len(stories)
         for row, address in enumerate(self._rows):
             self._events.at(SCRAPE_SECONDS * row / len(self._rows), partial(self._scrape, address))
-        while self._open and self._events.step():
-            pass
+        with _no_search_for_cycles():
+            while self._open and self._events.step():
+                pass
         machines = self._gateway.machines
         return Run(
             stories=tuple(stories),
@@ -223,6 +226,18 @@ class Simulation:
     def _scrape(self, address: str) -> None:
         self._decider.observe(address, self._gateway.machines.metrics(address), self._events.now)
         self._events.after(SCRAPE_SECONDS, partial(self._scrape, address))
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Keep the garbage collector from searching: requests leave no cycles behind, and looking for some takes a fifth of a run."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _usd(price: Price, prompt_tokens: int, output_tokens: int) -> float:

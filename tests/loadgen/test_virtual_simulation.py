@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -92,3 +94,18 @@ def test_prefix_caches_change_nothing_for_who_asks_each_instance_once(bench: Wor
     """LAAR with infinite penalty never comes back to an instance, and the questions differ."""
     without, with_caches = (closed(bench, "laar", concurrency=3, keeps_prefixes=k) for k in (False, True))
     assert without.seconds == pytest.approx(with_caches.seconds)
+
+
+@pytest.mark.parametrize("arm", ["plan", "router_verified", "router_judged"])
+def test_requests_leave_no_cycles_behind(bench: Workbench, arm: str) -> None:
+    """A run does without the search for cycles, since there is nothing to find; afterwards it is on again."""
+    fleet = build_fleet(bench.questions.models, STUDY_TIERS, instances=[2] * 5)
+    asked, arrivals = Scenario(rate=60.0, requests=80, seed=1).traffic(bench.questions.held_out)
+    decider = ARMS[arm].decider(bench, fleet, 40.0, np.random.default_rng(1))
+    simulation = Simulation(fleet, decider)
+    gc.collect()
+    run = simulation.run(asked, arrivals)
+
+    assert gc.isenabled()
+    assert 0 == gc.collect()
+    assert 80 == len(run.stories)
