@@ -49,6 +49,7 @@ class PlanPolicy:
         objective: What `first_correct` weighs.
         deadline_seconds: When answers stop being useful, for requests that do not say so; None for never.
         verification: Which plain answers are verified.
+        is_judged: True when an external judge has a word, for which an answer may be held back for long.
         laar_penalty: Factor of `laar` on a model that has failed; infinite excludes it.
         weights: Weights of `route_balance`.
         quality_norm: How quality enters the score of `route_balance`.
@@ -67,6 +68,7 @@ class PlanPolicy:
     quality_norm: QualityNorm = QualityNorm.RAW
     overrides: Overrides = NO_OVERRIDES
     verification: Verification = Verification.OFF
+    is_judged: bool = False
 
     def verifies(self, facts: RequestFacts) -> bool:
         """True when the answer to a request is verified before the client gets it."""
@@ -208,8 +210,13 @@ def _patience(
     deadline_seconds: float | None,
     can_race: bool,
 ) -> Patience | None:
-    """Say how long tries are waited for; None for the operator's word, or for streams, whose first byte says little."""
+    """Say how long tries are waited for; None for the operator's word.
+
+    The first byte of a stream says little, and a try that is late may be done and with the judge: both are waited for.
+    """
     if policy.per_try_timeout_seconds is not None or deadline_seconds is None or facts.stream:
+        return None
+    if policy.is_judged and not can_race:
         return None
     runners = [figures.runner(row, policy.objective) for row in rows]
     known = [runner for runner in runners if runner is not None]

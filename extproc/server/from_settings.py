@@ -45,6 +45,7 @@ def plan_policy(settings: Settings) -> PlanPolicy:
         overrides=overrides(settings),
         deadline_seconds=budgets.deadline_seconds,
         verification=Verification(settings.verification.mode.value),
+        is_judged=settings.verification.judge is not None,
     )
 
 

@@ -122,14 +122,16 @@ def test_retries_keep_to_the_model_of_the_first_attempt(
 
 
 @pytest.mark.parametrize(
-    ("deadline", "changes", "suspect", "is_verified", "course"),
+    ("deadline", "changes", "suspect", "is_verified", "is_judged", "course"),
     [
-        (30.0, {}, False, False, "race"),
-        (30.0, {}, False, True, "give up"),
-        (None, {}, False, False, "wait"),
-        (4.5, {}, False, False, "wait"),
-        (30.0, {"stream": True}, False, False, "wait"),
-        (30.0, {}, True, False, "wait"),
+        (30.0, {}, False, False, False, "race"),
+        (30.0, {}, False, False, True, "race"),
+        (30.0, {}, False, True, False, "give up"),
+        (30.0, {}, False, True, True, "wait"),
+        (None, {}, False, False, False, "wait"),
+        (4.5, {}, False, False, False, "wait"),
+        (30.0, {"stream": True}, False, False, False, "wait"),
+        (30.0, {}, True, False, False, "wait"),
     ],
 )
 def test_a_late_try_is_raced_where_that_pays(
@@ -143,11 +145,13 @@ def test_a_late_try_is_raced_where_that_pays(
     changes: dict[str, Any],
     suspect: bool,
     is_verified: bool,
+    is_judged: bool,
     course: str,
 ) -> None:
     """With time left until a deadline, a plain answer, and a next instance in good standing; else it is waited for.
 
-    In the union cluster it is given up instead: Envoy must not race tries behind the ATTEMPT filter.
+    In the union cluster it is given up instead: Envoy must not race tries behind the ATTEMPT filter. An external judge may
+    take longer than any try, so that a judged one is never given up.
     """
     snapshot = make_snapshot(make_fleet(), suspect=[False, suspect, False, False])
     facts = make_facts(model="auto", **changes)
@@ -161,7 +165,7 @@ def test_a_late_try_is_raced_where_that_pays(
         predictions=make_predictions(snapshot, chances=(0.7,), seconds=(2.0,) * 4, usd=(0.0,) * 4),
         candidates=candidates,
         snapshot=snapshot,
-        policy=make_policy(),
+        policy=make_policy(is_judged=is_judged),
         decision_id="d",
         is_verified=is_verified,
         deadline_seconds=deadline,

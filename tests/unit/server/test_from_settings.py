@@ -60,7 +60,7 @@ def test_figures_reach_the_parts_that_obey_them() -> None:
         policy.objective.congestion_weight,
         policy.objective.seconds_per_usd,
     )
-    assert Verification.ALWAYS is policy.verification
+    assert (Verification.ALWAYS, True) == (policy.verification, policy.is_judged)
     assert (0.8, 77) == (output_provision(given).quantile, output_provision(given).max_tokens)
     assert {"m": 0.7} == declared_quality(given.fleet())
     assert (2.0, 1.0, 0.1) == (
