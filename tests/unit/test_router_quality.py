@@ -19,7 +19,7 @@ from extproc.facts.request import RequestFacts
 from extproc.facts.wish import Wish
 from extproc.fleet.topology import Cluster, Fleet, Speed
 from extproc.router import Router
-from tests.unit.routing import POLICY, PROVISION
+from tests.unit.routing import POLICY, PROVISION, the_outcome
 
 
 def test_words_are_wanted_by_policies_that_weigh_quality_with_a_model_of_words(
@@ -269,3 +269,33 @@ def test_a_suspect_instance_is_not_first_while_another_pool_serves_its_model(
 
     assert before.attempts[0].address in instances["a-short"]
     assert after.attempts[0].address in instances["a-long"]
+
+
+@pytest.mark.parametrize("is_deterministic", [True, False])
+def test_a_session_does_not_repeat_what_must_repeat_itself(
+    make_router: Callable[..., Router],
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_facts: Callable[..., RequestFacts],
+    is_deterministic: bool,
+) -> None:
+    """A model that failed is left out of the next plan when it would answer the same; when all have failed, all are back."""
+    fleet = make_fleet(
+        make_cluster("good", model="good", quality_prior=0.95),
+        make_cluster("poor", model="poor", quality_prior=0.02),
+    )
+    router = make_router(
+        replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS), fleet
+    )
+    router._estimators.quality.declare({"good": 0.95, "poor": 0.02})
+    facts = make_facts(session="s", is_deterministic=is_deterministic, max_output_tokens=50)
+    planned: list[list[str]] = []
+    for number in range(3):
+        plan = router.route(facts, now=float(number), decision_id=f"d{number}")
+        planned.append([attempt.model for attempt in plan.attempts])
+        router.record(the_outcome(plan, facts), float(number) + 0.5)
+
+    assert "good" == planned[0][0]
+    assert is_deterministic == ("good" not in planned[1])
+    assert planned[2], "somebody is asked"
+    assert not router.sessions.history("another", 9.0).failed_models
