@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from extproc.decide.plan import TokenBudget
+from extproc.decide.plan import TokenBudget, longest_tokens
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import RequestFacts
@@ -48,16 +48,15 @@ def token_budget(
         output = outputs.predict_each(names, facts.text, provision.quantile)
         if provision.max_tokens is not None:
             output = [min(tokens, provision.max_tokens) for tokens in output]
-    return max(
-        (
-            TokenBudget(
-                prompt_tokens=estimate.tokens,
-                prompt_tokens_upper=estimate.upper,
-                output_tokens=tokens,
-                output_is_given=facts.max_output_tokens is not None,
-                longest_share=facts.longest_share,
-            )
-            for estimate, tokens in zip(prompt, output, strict=True)
-        ),
-        key=lambda budget: budget.total_tokens,
+    needs = [
+        longest_tokens(estimate.upper, facts.longest_share) + tokens
+        for estimate, tokens in zip(prompt, output, strict=True)
+    ]
+    largest = needs.index(max(needs))
+    return TokenBudget(
+        prompt_tokens=prompt[largest].tokens,
+        prompt_tokens_upper=prompt[largest].upper,
+        output_tokens=output[largest],
+        output_is_given=facts.max_output_tokens is not None,
+        longest_share=facts.longest_share,
     )

@@ -99,7 +99,7 @@ def rank_first_correct(
         limits=_limits(predictions, best, price, objective) if may_cut else (),
     )
     chosen = [int(best[step.candidate]) for step in steps]
-    twins = (predictions.model == predictions.model[chosen[0]]).nonzero()[0]
+    twins = predictions.positions_of(int(predictions.model[chosen[0]]))
     stand_ins = twins[twins != chosen[0]]
     order = _least(price[stand_ins], MOST_STAND_INS)
     return Ranking(positions=(*chosen, *stand_ins[order].tolist()), steps=steps, reason="utility")
@@ -109,7 +109,7 @@ def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:
     """Position of each model's cheapest candidate, the first of equals, shape (models,)."""
     found = np.empty(len(predictions.names), dtype=np.int64)
     for model in range(len(found)):
-        positions = (predictions.model == model).nonzero()[0]
+        positions = predictions.positions_of(model)
         found[model] = positions[price[positions].argmin()]
     return found
 

@@ -11,6 +11,11 @@ from extproc.decide.first_correct import Objective
 from extproc.estimate.cost import expected_plan_usd
 
 
+def longest_tokens(prompt_tokens: int, longest_share: float) -> int:
+    """Prompt tokens of the longest of several sequences, which has a share of them all."""
+    return math.ceil(prompt_tokens * longest_share)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBudget:
     """Tokens that a request may need.
@@ -32,12 +37,12 @@ class TokenBudget:
     @property
     def longest_prompt_tokens(self) -> int:
         """Expected prompt tokens of the longest sequence."""
-        return math.ceil(self.prompt_tokens * self.longest_share)
+        return longest_tokens(self.prompt_tokens, self.longest_share)
 
     @property
     def longest_prompt_tokens_upper(self) -> int:
         """Conservative prompt tokens of the longest sequence: the figure that is held against limits."""
-        return math.ceil(self.prompt_tokens_upper * self.longest_share)
+        return longest_tokens(self.prompt_tokens_upper, self.longest_share)
 
     @property
     def total_tokens(self) -> int:

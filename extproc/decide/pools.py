@@ -47,7 +47,7 @@ def choose_pool(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> Poo
     # 1. Capacity: who can hold the budget at all.
     fitting, tight = _fitting(budget, rows, snapshot)
     pool_of = snapshot.table.pool_index.take(fitting)
-    present = np.flatnonzero(np.bincount(pool_of)).tolist()
+    present = [0] if len(pools) == 1 else np.bincount(pool_of).nonzero()[0].tolist()
     # 2. Threshold: the first pool whose threshold covers the budget, else the last that can hold it.
     by_threshold = next(index for index, pool in enumerate(pools) if _covers(budget, pool))
     preferred = next((index for index in present if index >= by_threshold), present[-1])

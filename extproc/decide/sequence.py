@@ -95,7 +95,9 @@ def best_sequence(
         At least one step, for every request is tried once.
     """
     considered = _considered(table, weights, price_seconds)
-    chances, prices = table[considered], price_seconds[considered]
+    chances, prices = table, price_seconds
+    if len(considered) < len(prices):
+        chances, prices = table[considered], price_seconds[considered]
     horizon = min(max_attempts, len(considered))
     failing = _chance_that_all_fail(chances, weights)
     cuts = _Cuts.of([limits[index] for index in considered]) if limits else None
@@ -121,7 +123,7 @@ def best_sequence(
                 chance, max_tokens = chance * float(known.right_share[limit]), int(known.tokens[limit])
         steps.append(
             Step(
-                candidate=int(considered[best]),
+                candidate=considered[best],
                 chance=chance,
                 is_worth_it=is_worth_it,
                 max_tokens=max_tokens,
@@ -147,11 +149,11 @@ def value_of_going_on(
     return value
 
 
-def _considered(table: Floats, weights: Floats, price_seconds: Floats) -> npt.NDArray[np.int64]:
+def _considered(table: Floats, weights: Floats, price_seconds: Floats) -> list[int]:
     if len(price_seconds) <= MOST_CANDIDATES:
-        return np.arange(len(price_seconds))
+        return list(range(len(price_seconds)))
     order = np.argsort(-(table @ weights) / price_seconds, kind="stable")
-    return np.sort(order[:MOST_CANDIDATES])
+    return sorted(order[:MOST_CANDIDATES].tolist())
 
 
 def _chance_that_all_fail(table: Floats, weights: Floats) -> Floats:

@@ -70,6 +70,7 @@ class Forecaster:
         return Predictions(
             rows=rows,
             model=model,
+            members=table.rows_of_models if rows is table.rows else None,
             chances=chances,
             weights=weights,
             names=names,

@@ -26,6 +26,7 @@ class Predictions:
         output_usd: The part of it that the output takes, shape (k,).
         limits: What an answer of each model may be cut at, in the order of `names`; None where nothing is known.
         ability: Mean and standard deviation of the nodes under `weights`.
+        members: Positions of each model's candidates, ascending, in the order of `names`; None when nobody has them ready.
     """
 
     rows: Ints
@@ -40,6 +41,12 @@ class Predictions:
     output_usd: Floats
     ability: tuple[float, float]
     limits: tuple[AnswerLimits | None, ...]
+
+    members: tuple[Ints, ...] | None = None
+
+    def positions_of(self, model: int) -> Ints:
+        """Positions of the candidates that serve a model, given by its index in `names`, ascending."""
+        return (self.model == model).nonzero()[0] if self.members is None else self.members[model]
 
     @property
     def chance(self) -> Floats:

@@ -86,6 +86,7 @@ class TokenCosts:
 
     __slots__ = (
         "_covariance",
+        "_figures",
         "_margins",
         "_mean",
         "_priors",
@@ -106,20 +107,20 @@ class TokenCosts:
         self.expected: dict[str, float] = {}
         self.deviation: dict[str, float] = {}
         self.margin: dict[str, float] = {}
+        self._figures: dict[str, tuple[float, float, float]] = {}
         self._refresh()
 
     def estimate(self, units: Iterable[tuple[str, int]]) -> tuple[float, float]:
         """Expected and conservative tokens of a prompt of `units`, pairs of a name in `NAMES` and a count."""
-        expected = self.expected
-        deviation = self.deviation
-        margin = self.margin
+        figures = self._figures
         tokens = variance = margins = 0.0
         for name, count in units:
-            part = count * expected[name]
-            spread = count * deviation[name]
+            expected, deviation, margin = figures[name]
+            part = count * expected
+            spread = count * deviation
             tokens += part
             variance += spread * spread
-            margins += part * margin[name]
+            margins += part * margin
         if tokens <= 0.0:
             return 0.0, 0.0
         return tokens, tokens + margins / tokens * math.sqrt(variance + NOISE_VARIANCE_PER_TOKEN * tokens)
@@ -175,6 +176,8 @@ class TokenCosts:
         deviation = np.sqrt(self._covariance.diagonal() + (self._mean**2) * self._priors.noise_squared)
         self.margin = dict(zip(NAMES, self._margins.tolist(), strict=True))
         self.deviation = dict(zip(NAMES, (deviation * self._priors.tokens).tolist(), strict=True))
+        rows = zip(self.expected.values(), self.deviation.values(), self.margin.values(), strict=True)
+        self._figures = dict(zip(NAMES, rows, strict=True))
 
     def state(self) -> dict[str, object]:
         """A JSON-able copy of all that was learned."""

@@ -43,6 +43,7 @@ class FleetTable:
         row_by_address: Row of each address.
         rows: All rows; whoever means all of them hands on this very array, so that nothing need be gathered.
         rows_by_model: Rows that serve each model.
+        rows_of_models: The same in the order of `models`.
         offers: What every model's name and every alias stands for; a model's own name comes before an alias.
         model_index: Index of the row's model in `models`.
         models: Models in the order of the fleet file.
@@ -63,6 +64,7 @@ class FleetTable:
     row_by_address: Mapping[str, int]
     rows: Ints
     rows_by_model: Mapping[str, Ints]
+    rows_of_models: tuple[Ints, ...]
     offers: Mapping[str, Offer]
     models: tuple[str, ...]
     model_index: Ints
@@ -96,6 +98,7 @@ class FleetTable:
             row_by_address={address: row for row, address in enumerate(addresses)},
             rows=all_rows,
             rows_by_model=rows_by_model,
+            rows_of_models=tuple(rows_by_model.values()),
             offers=_offers(fleet, rows_by_model, all_rows),
             models=models,
             model_index=model_index,

@@ -198,3 +198,12 @@ def test_ranking_without_sorting_all_is_the_same(
 
     ranking = rank_first_correct(given, snapshot, OBJECTIVE, horizon=horizon)
     assert ranked_one_by_one(given, price, horizon) == list(ranking.positions)
+
+
+def test_members_may_be_ready_or_looked_for() -> None:
+    """Positions of a model's candidates are the same, whether somebody had them ready or not."""
+    given = predictions(seconds=[1.0] * 4)
+    ready = replace(given, members=(np.array([0, 1]), np.array([2, 3])))
+
+    for model in range(2):
+        assert given.positions_of(model).tolist() == ready.positions_of(model).tolist()
