@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,18 @@ async def test_a_session_excludes_what_failed(gateway: Any) -> None:
 
     assert {"model-a", "model-b"} == set(models)
     assert (202, {"known": True}, {"known": False}) == (status, known, unknown)
+
+
+async def test_the_time_of_a_session_counts_from_its_first_attempt(gateway: Any) -> None:
+    """A client that judges for itself and asks again is told how long it has been without a correct answer."""
+    headers = {"x-ttca-session": "session-2", "x-ttca-expect": "contains:4"}
+    started = time.monotonic()
+    await gateway.ask(question(), headers=headers)
+    await asyncio.sleep(0.5)
+    _, second, _ = await gateway.ask(question(), headers=headers)
+    waited_ms = (time.monotonic() - started) * 1000
+
+    assert 500 <= int(second["x-ttca-elapsed-ms"]) <= waited_ms + 1
 
 
 async def test_a_client_that_leaves_frees_everything(gateway: Any) -> None:
