@@ -70,7 +70,7 @@ class Forecaster:
         return Predictions(
             rows=rows,
             model=model,
-            members=table.rows_of_models if rows is table.rows else None,
+            members=table.rows_of_models if rows is table.rows and names is table.models else None,
             chances=chances,
             weights=weights,
             names=names,

@@ -207,3 +207,21 @@ def test_members_may_be_ready_or_looked_for() -> None:
 
     for model in range(2):
         assert given.positions_of(model).tolist() == ready.positions_of(model).tolist()
+
+
+def test_candidates_by_model_leave_out_who_has_no_instance(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_predictions: Callable[..., Predictions],
+) -> None:
+    """A model of the fleet file without instances shifts nobody's candidates to another model."""
+    fleet = make_fleet(
+        make_cluster("n", model="none", instances=()),
+        make_cluster("a", model="a"),
+        make_cluster("b", model="b"),
+    )
+    given = make_predictions(make_snapshot(fleet), chances=(0.5, 0.6), seconds=(1.0,) * 4, usd=(0.0,) * 4)
+
+    assert ("a", "b") == given.names
+    assert [[0, 1], [2, 3]] == [given.positions_of(model).tolist() for model in range(2)]
