@@ -127,11 +127,10 @@ class QualityPlanner:
             return False, "no_further_model"
         if None in rows:
             return False, "instance_gone"
-        if context.reason == CUT:
-            # The gateway or the instance cut it: what the client would get is no whole answer.
-            return True, "was_cut"
         known_rows = np.array(rows, dtype=np.int64)
-        output_tokens = np.array([self._expected_output_tokens(attempt) for attempt in remaining])
+        output_tokens = np.array(
+            [self._expected_output_tokens(attempt, plan.output_tokens) for attempt in remaining]
+        )
         prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
             snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
@@ -140,6 +139,9 @@ class QualityPlanner:
             left = plan.deadline_seconds - context.elapsed_seconds
             if float(latency.total_seconds[0]) > left:
                 return False, "deadline"
+        if context.reason == CUT:
+            # The gateway or the instance cut it: what the client would get is no whole answer.
+            return True, "was_cut"
         objective = plan.objective or policy.objective
         prices = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
         if objective.seconds_per_usd > 0.0:
@@ -153,8 +155,9 @@ class QualityPlanner:
         )
         return (True, "worth_it") if value > 0.0 else (False, "not_worth_it")
 
-    def _expected_output_tokens(self, attempt: CarriedAttempt) -> float:
-        return self._estimators.outputs.expected(attempt.model, TextProfile(), attempt.max_tokens)
+    def _expected_output_tokens(self, attempt: CarriedAttempt, provided: int | None) -> float:
+        limits = [limit for limit in (attempt.max_tokens, provided) if limit is not None]
+        return self._estimators.outputs.expected(attempt.model, TextProfile(), min(limits, default=None))
 
     def forget(self, decision_id: str) -> Met | None:
         """Hand out what a decision met, once."""
