@@ -141,7 +141,34 @@ def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Cal
         decision_id="1", plan=plan, position=0, number=1, reason="transport.context-full", elapsed_seconds=1.0
     )
 
+    late = replace(context, plan=replace(plan, deadline_seconds=1.001))
+
     assert router.goes_on(context, 0.0) == (True, "was_cut")
+    assert router.goes_on(late, 0.0) == (False, "deadline")
+
+
+def test_the_clients_own_limit_bounds_what_a_next_attempt_is_expected_to_take(
+    make_router: Callable[..., Router],
+) -> None:
+    """With room for a few tokens only, an attempt fits before a deadline that answers of usual length would miss."""
+    router = make_router(WISHING)
+    first, second, *_ = router.book.table.addresses
+    plan = CarriedPlan(
+        attempts=(
+            CarriedAttempt(address=first, model="a", chance=0.5),
+            CarriedAttempt(address=second, model="a", chance=0.5),
+        ),
+        max_retries=1,
+        is_verified=True,
+        deadline_seconds=2.5,
+        prompt_tokens=100,
+    )
+    context = AttemptContext(
+        decision_id="1", plan=plan, position=0, number=1, reason="expectation", elapsed_seconds=1.0
+    )
+
+    assert router.goes_on(context, 0.0) == (False, "deadline")
+    assert router.goes_on(replace(context, plan=replace(plan, output_tokens=8)), 0.0) == (True, "worth_it")
 
 
 def test_verdicts_teach_where_long_answers_are_wrong(
