@@ -26,4 +26,4 @@ def test_presets_do_what_they_are_called_after(bench: Workbench, policy: Policy)
 
     assert quality["success"]["value"] == max(row["success"]["value"] for row in found)
     assert latency["mean_seconds_all"]["value"] == min(row["mean_seconds_all"]["value"] for row in found)
-    assert cost["usd_per_correct"]["value"] < 0.7 * quality["usd_per_correct"]["value"]
+    assert cost["usd_per_correct"]["value"] < 0.8 * quality["usd_per_correct"]["value"]
