@@ -96,6 +96,17 @@ def test_prefix_caches_change_nothing_for_who_asks_each_instance_once(bench: Wor
     assert without.seconds == pytest.approx(with_caches.seconds)
 
 
+def _our_cycles() -> list[type]:
+    """Types of ours among the garbage that only a search for cycles finds; other libraries may leave what they like."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return [type(one) for one in gc.garbage if type(one).__module__.startswith(("loadgen.", "extproc."))]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
 @pytest.mark.parametrize("arm", ["plan", "router_verified", "router_judged"])
 def test_requests_leave_no_cycles_behind(bench: Workbench, arm: str) -> None:
     """A run does without the search for cycles, since there is nothing to find; afterwards it is on again."""
@@ -107,5 +118,5 @@ def test_requests_leave_no_cycles_behind(bench: Workbench, arm: str) -> None:
     run = simulation.run(asked, arrivals)
 
     assert gc.isenabled()
-    assert 0 == gc.collect()
+    assert [] == _our_cycles()
     assert 80 == len(run.stories)
