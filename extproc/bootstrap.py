@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from extproc.assembly import assemble
 from extproc.calibrate.outcome import Outcome, TryRecord
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Plan
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
@@ -252,8 +252,8 @@ class Application:
             on_stage=on_stage,
         )
 
-    def _goes_on(self, context: AttemptContext) -> tuple[bool, str]:
-        return self.router.goes_on(context, time.monotonic())
+    def _goes_on(self, context: AttemptContext) -> Continuation:
+        return self.router.continuation(context, time.monotonic())
 
     async def _ask_judge(self, call: JudgeCall) -> tuple[int | None, bytes]:
         if self._judge is None:
@@ -270,6 +270,7 @@ class Application:
             chance=record.chance,
             is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
             goes_on=record.goes_on,
+            next_address=record.next_address or None,
             completion_tokens=record.completion_tokens,
             was_cut=record.verdict.reason in CUT_REASONS,
         )

@@ -15,8 +15,9 @@ import numpy as np
 from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.lessons import LessonBook
 from extproc.calibrate.outcome import Outcome, TryRecord
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.budget import OutputProvision, token_budget
+from extproc.decide.continuation import ContinuationPlanner
 from extproc.decide.eligible import eligible
 from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
@@ -24,7 +25,7 @@ from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
 from extproc.decide.quality_planner import Met, QualityPlanner
 from extproc.decide.witness import Witness
-from extproc.estimate.forecast import Estimators
+from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.load import LoadBook
@@ -83,7 +84,9 @@ class Router:
         self._prompts = prompts
         self._estimators = estimators
         self._calibrator = Calibrator(prompts, estimators)
-        self._quality = QualityPlanner(estimators, self.book.table)
+        forecaster = Forecaster(estimators, self.book.table)
+        self._quality = QualityPlanner(forecaster)
+        self._continuations = ContinuationPlanner(estimators, forecaster)
         self._rng = rng
 
     @property
@@ -220,9 +223,9 @@ class Router:
 
     # -- while a plan is carried out ---------------------------------------------------------------------------------
 
-    def goes_on(self, context: AttemptContext, now: float) -> tuple[bool, str]:
-        """Say whether a plan's next attempt, after a rejected answer, is worth it at the present load, and why."""
-        return self._quality.goes_on(context, self.book.snapshot(now), self._policy)
+    def continuation(self, context: AttemptContext, now: float) -> Continuation:
+        """Say what follows a rejected answer at the present load: the plan's next attempt, and where, or nothing."""
+        return self._continuations.after(context, self.book.snapshot(now), self._policy.objective)
 
     def record_verdict(
         self,
@@ -233,6 +236,7 @@ class Router:
         chance: float | None,
         is_correct: bool,
         goes_on: bool,
+        next_address: str | None = None,
         completion_tokens: int | None = None,
         was_cut: bool = False,
     ) -> None:
@@ -245,6 +249,7 @@ class Router:
             chance: What was given for the answer's being right; None when nobody estimated it.
             is_correct: The verdict.
             goes_on: True when Envoy makes the plan's next attempt.
+            next_address: Where; None for the plan's next instance.
             completion_tokens: Tokens of the answer; None when the instance did not say.
             was_cut: True when a limit ended the answer.
         """
@@ -256,7 +261,7 @@ class Router:
             if text is not None:
                 self._estimators.outputs.learn(model, text, completion_tokens, was_cut=was_cut)
         if goes_on:
-            self.book.advance(decision_id, address)
+            self.book.advance(decision_id, address, next_address)
 
     def feedback(
         self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False

@@ -61,6 +61,7 @@ class CarriedPlan:
         objective: What is weighed in place of the operator's objective; None for that one.
         prompt_tokens: Expected prompt tokens; None when unknown.
         output_tokens: Output tokens provided for; None when unknown.
+        is_bound: True when no attempt may be made elsewhere than planned, because the gateway allows a subset alone.
     """
 
     attempts: tuple[CarriedAttempt, ...] = ()
@@ -77,6 +78,7 @@ class CarriedPlan:
     objective: Objective | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    is_bound: bool = False
 
     def position_of(self, address: str) -> int | None:
         """Return the index of the attempt at `address`; None when the plan does not hold it."""
@@ -119,3 +121,21 @@ class AttemptContext:
     def next_attempt(self) -> CarriedAttempt:
         """The attempt that would follow."""
         return self.plan.attempts[self.position + 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """What follows a rejected answer.
+
+    Attributes:
+        attempt: The attempt that follows, perhaps on another instance than planned; None when the plan stops.
+        reason: Why, in a word or two.
+    """
+
+    attempt: CarriedAttempt | None
+    reason: str
+
+    @property
+    def goes_on(self) -> bool:
+        """True when another attempt follows."""
+        return self.attempt is not None

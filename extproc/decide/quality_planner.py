@@ -7,27 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extproc.decide.attempts import AttemptContext, CarriedAttempt
 from extproc.decide.eligible import Candidates
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_ranked
 from extproc.decide.policies import ByForecast, Case
 from extproc.decide.pools import PoolChoice, choose_pool
-from extproc.decide.sequence import value_of_going_on
 from extproc.decide.witness import Witness
-from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.forecast import Forecaster
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.facts.request import RequestFacts
 from extproc.facts.text import TextProfile
-from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Ints
+from extproc.fleet.snapshot import FleetSnapshot, Ints
 from extproc.sessions.book import SessionHistory
 
 MOST_LOADS = 200_000
 """Decisions whose load is remembered until their outcome comes; the oldest are forgotten first."""
-
-
-CUT = "transport.context-full"
-"""Reason of the rejection of an answer that somebody other than its client cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +36,8 @@ class Met:
 class QualityPlanner:
     """Plans requests, and remembers the load they met and what they looked like until their outcome is known."""
 
-    def __init__(self, estimators: Estimators, table: FleetTable) -> None:
-        self._estimators = estimators
-        self._forecaster = Forecaster(estimators, table)
+    def __init__(self, forecaster: Forecaster) -> None:
+        self._forecaster = forecaster
         self._met: OrderedDict[str, Met] = OrderedDict()
 
     def plan(
@@ -113,51 +106,6 @@ class QualityPlanner:
         )
         self._remember(decision_id, Met(predictions.latency.load(ranking.positions[0]), facts.text, now))
         return plan
-
-    def goes_on(
-        self, context: AttemptContext, snapshot: FleetSnapshot, policy: PlanPolicy
-    ) -> tuple[bool, str]:
-        """Say whether the rest of a plan is worth it at the present load: its next attempt, and what may follow."""
-        plan, table = context.plan, snapshot.table
-        remaining = [
-            attempt for attempt in plan.attempts[context.position + 1 :] if attempt.chance is not None
-        ]
-        rows = [table.row_by_address.get(attempt.address) for attempt in remaining]
-        if not remaining or remaining[0] is not context.next_attempt:
-            return False, "no_further_model"
-        if None in rows:
-            return False, "instance_gone"
-        known_rows = np.array(rows, dtype=np.int64)
-        output_tokens = np.array(
-            [self._expected_output_tokens(attempt, plan.output_tokens) for attempt in remaining]
-        )
-        prompt_tokens = float(plan.prompt_tokens or 0)
-        latency = self._estimators.latency.predict(
-            snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
-        )
-        if plan.deadline_seconds is not None:
-            left = plan.deadline_seconds - context.elapsed_seconds
-            if float(latency.total_seconds[0]) > left:
-                return False, "deadline"
-        if context.reason == CUT:
-            # The gateway or the instance cut it: what the client would get is no whole answer.
-            return True, "was_cut"
-        objective = plan.objective or policy.objective
-        prices = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
-        if objective.seconds_per_usd > 0.0:
-            prices = prices + objective.seconds_per_usd * self._forecaster.attempt_usd(
-                snapshot, known_rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens
-            )
-        value = value_of_going_on(
-            [attempt.chance or 0.0 for attempt in remaining],
-            prices.tolist(),
-            worth_seconds=objective.worth_seconds,
-        )
-        return (True, "worth_it") if value > 0.0 else (False, "not_worth_it")
-
-    def _expected_output_tokens(self, attempt: CarriedAttempt, provided: int | None) -> float:
-        limits = [limit for limit in (attempt.max_tokens, provided) if limit is not None]
-        return self._estimators.outputs.expected(attempt.model, TextProfile(), min(limits, default=None))
 
     def forget(self, decision_id: str) -> Met | None:
         """Hand out what a decision met, once."""

@@ -54,6 +54,12 @@ class _InFlight:
     output_tokens: int
     expires_at: float
 
+    def name_next(self, address: str) -> None:
+        """Put an instance before those that are still to come, unless it is the next of them."""
+        made, to_come = self.addresses[: self.tried], self.addresses[self.tried :]
+        if not to_come or to_come[0] != address:
+            self.addresses = (*made, address, *to_come)
+
 
 class LoadBook:
     """What every instance has to do, as far as it can be known from here.
@@ -132,14 +138,17 @@ class LoadBook:
             self._assignments += 1
             self._last_assigned[row] = self._assignments
 
-    def advance(self, decision_id: str, failed_address: str) -> bool:
+    def advance(self, decision_id: str, failed_address: str, next_address: str | None = None) -> bool:
         """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end.
 
-        The next one may have been charged before, in a race; then the end of the try is all that is noted.
+        The next one may have been charged before, in a race; then the end of the try is all that is noted. An instance
+        that is named by `next_address` comes before the rest of the plan's.
         """
         entry = self._in_flight.get(decision_id)
         if entry is None or failed_address not in entry.running:
             return False
+        if next_address is not None:
+            entry.name_next(next_address)
         # Envoy goes on after the try that it began last: an earlier one was followed when the race began.
         is_followed = entry.addresses[entry.tried - 1] != failed_address
         if not is_followed and entry.tried == len(entry.addresses):

@@ -12,6 +12,8 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterCommonLbConfig,
     ClusterDiscoveryType,
     ClusterEdsClusterConfig,
+    ClusterLbPolicy,
+    ClusterOriginalDstLbConfig,
     LoadBalancingPolicy,
     OutlierDetection,
 )
@@ -36,6 +38,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptions,
     HttpProtocolOptionsExplicitHttpConfig,
 )
+from envoy_data_plane.envoy.type.metadata.v3 import MetadataKey, MetadataKeyPathSegment
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
@@ -43,7 +46,7 @@ from extproc.gateway.balancing import by_model_and_pool, least_request, override
 from extproc.gateway.endpoints import endpoints_file
 from extproc.gateway.filters import attempt_filters
 from extproc.gateway.primitives import EXTPROC_CLUSTER, OTLP_CLUSTER, address, seconds
-from extproc.protocol import names
+from extproc.protocol import names, naming
 from extproc.settings import Settings
 from extproc.settings.address import SELF, is_ip, is_unix, split_host_port
 from extproc.settings.schema import BudgetSettings
@@ -55,43 +58,47 @@ _CHECK_INTERVAL_SECONDS = 2.0
 _CHECK_TIMEOUT_SECONDS = 1.5
 _EJECTION_SECONDS = 5.0
 _REPLICA_CHECK_SECONDS = 1.0
+_LARGEST_UNION_SHARE = 0.5
+"""Of retries in everything in flight that a budget of 100 % of the first tries stands for."""
 
 
 def clusters(settings: Settings, endpoints_directory: Path) -> list[Cluster]:
     """List every cluster: one per deployment, the union, and those that Envoy itself calls."""
     deployments = [
-        _instances_cluster(cluster.name, settings, endpoints_directory, override_host(least_request()), [])
+        _instances_cluster(
+            cluster.name,
+            endpoints_directory,
+            balancing=override_host(least_request()),
+            filters=[],
+            breakers=_retry_budget(settings.budgets),
+        )
         for cluster in settings.clusters
     ]
     union = _instances_cluster(
         names.UNION_CLUSTER,
-        settings,
         endpoints_directory,
-        override_host(by_model_and_pool(least_request())),
-        attempt_filters(),
+        balancing=override_host(by_model_and_pool(least_request())),
+        filters=attempt_filters(),
+        breakers=_union_retry_budget(settings.budgets),
     )
+    named = _named_cluster()
     service = _grpc_cluster(EXTPROC_CLUSTER, settings.service.listen, settings)
     service.health_checks = [_replica_check()]
     service.common_lb_config = _only_healthy()
     own = [service]
     if settings.telemetry.otlp_endpoint != SELF:
         own.append(_grpc_cluster(OTLP_CLUSTER, settings.telemetry.otlp_endpoint, settings))
-    return [*deployments, union, *own]
+    return [*deployments, union, named, *own]
 
 
 def _instances_cluster(
     name: str,
-    settings: Settings,
     endpoints_directory: Path,
+    *,
     balancing: LoadBalancingPolicy,
     filters: list[HttpFilter],
+    breakers: CircuitBreakers,
 ) -> Cluster:
-    http = HttpProtocolOptions(
-        explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
-            http_protocol_options=Http1ProtocolOptions()
-        ),
-        http_filters=filters,
-    )
     return Cluster(
         name=name,
         type=ClusterDiscoveryType.EDS,
@@ -108,8 +115,33 @@ def _instances_cluster(
         load_balancing_policy=balancing,
         health_checks=[_health_check()],
         outlier_detection=_outlier_detection(),
-        circuit_breakers=_circuit_breakers(settings.budgets),
-        typed_extension_protocol_options={_PROTOCOL_OPTIONS: Any.pack(http)},
+        circuit_breakers=breakers,
+        typed_extension_protocol_options={_PROTOCOL_OPTIONS: _instance_protocol(filters)},
+    )
+
+
+def _named_cluster() -> Cluster:
+    """Goes to the address that the ATTEMPT filter named, and nowhere without one."""
+    named = MetadataKey(key=names.NEXT_NAMESPACE, path=[MetadataKeyPathSegment(key=naming.ADDRESS)])
+    return Cluster(
+        name=names.NAMED_CLUSTER,
+        type=ClusterDiscoveryType.ORIGINAL_DST,
+        lb_policy=ClusterLbPolicy.CLUSTER_PROVIDED,
+        original_dst_lb_config=ClusterOriginalDstLbConfig(metadata_key=named),
+        connect_timeout=seconds(_CONNECT_SECONDS),
+        circuit_breakers=_circuit_breakers(None, max_retries=_UNLIMITED),
+        typed_extension_protocol_options={_PROTOCOL_OPTIONS: _instance_protocol(attempt_filters())},
+    )
+
+
+def _instance_protocol(filters: list[HttpFilter]) -> Any:
+    return Any.pack(
+        HttpProtocolOptions(
+            explicit_http_config=HttpProtocolOptionsExplicitHttpConfig(
+                http_protocol_options=Http1ProtocolOptions()
+            ),
+            http_filters=filters,
+        )
     )
 
 
@@ -152,24 +184,41 @@ def _outlier_detection() -> OutlierDetection:
     )
 
 
-def _circuit_breakers(budgets: BudgetSettings | None) -> CircuitBreakers:
-    retry_budget = (
-        CircuitBreakersThresholdsRetryBudget(
-            budget_percent=Percent(value=budgets.retry_budget_percent),
-            min_retry_concurrency=budgets.min_retry_concurrency,
-        )
-        if budgets is not None
-        else None
-    )
+def _circuit_breakers(
+    retry_budget: CircuitBreakersThresholdsRetryBudget | None, *, max_retries: int | None = None
+) -> CircuitBreakers:
     return CircuitBreakers(
         thresholds=[
             CircuitBreakersThresholds(
                 max_connections=_UNLIMITED,
                 max_pending_requests=_UNLIMITED,
                 max_requests=_UNLIMITED,
+                max_retries=max_retries,
                 retry_budget=retry_budget,
             )
         ]
+    )
+
+
+def _retry_budget(budgets: BudgetSettings) -> CircuitBreakers:
+    return _circuit_breakers(_budget(budgets, budgets.retry_budget_percent))
+
+
+def _union_retry_budget(budgets: BudgetSettings) -> CircuitBreakers:
+    """Limit the retries that may be under way in the union's and the named instances' cluster together.
+
+    Envoy holds a request's retries against the cluster of its first try, and counts the requests in flight there alone. With
+    all retries at named instances, a share b of everything in flight is b / (1 - b) of those.
+    """
+    share = budgets.retry_budget_percent / 100.0
+    if share > _LARGEST_UNION_SHARE:
+        return _circuit_breakers(None, max_retries=_UNLIMITED)
+    return _circuit_breakers(_budget(budgets, 100.0 * share / (1.0 - share)))
+
+
+def _budget(budgets: BudgetSettings, percent: float) -> CircuitBreakersThresholdsRetryBudget:
+    return CircuitBreakersThresholdsRetryBudget(
+        budget_percent=Percent(value=percent), min_retry_concurrency=budgets.min_retry_concurrency
     )
 
 

@@ -27,6 +27,12 @@ _ROUTES: Final = {
     "the retry (its budget is spent, the time is over), the client gets the answer without it.",
     "routes[decided].typed_per_filter_config": "Replaces the filter's settings for decided requests: the answer's "
     "usage is read, the request's body is not parsed a second time.",
+    "routes[decided_union]": "The plan crosses deployments or has its answers judged. Its tries go to the hosts of the "
+    "list, but for those that the ATTEMPT filter sends elsewhere when it rejects an answer.",
+    "routes[decided_union].route.inline_cluster_specifier_plugin": "A group for each try, in their order. The last one "
+    "is beyond any try: only the filter's metadata (ttca.next) puts it in a try's place.",
+    "routes[decided_union].route.retry_policy.refresh_cluster_on_retry": "Asks the groups before every try; otherwise "
+    "a retry stays in the cluster of the first one.",
     "routes[elsewhere]": "Paths that are not among the APIs that the service understands: any healthy instance "
     "answers them.",
     "routes[elsewhere].typed_per_filter_config": "Envoy 1.40 crashes when sse_to_metadata reads an event whose data is a bare JSON "
@@ -122,8 +128,7 @@ _CLUSTERS: Final = {
 }
 
 _UNION: Final = {
-    "clusters[fleet]": "Every instance in one cluster, because an Envoy retry cannot change cluster (envoy#38841): "
-    "for plans that cross deployments or judge answers, and for requests that nobody decided.",
+    "clusters[fleet]": "Every instance in one cluster, whose list of hosts a request's tries walk: for plans that cross deployments or judge answers, and for requests that nobody decided.",
     "clusters[fleet].typed_extension_protocol_options": "ATTEMPT: an ext_proc filter that runs once per try, after "
     "the host is known.",
     "http_filters[ttca.attempt].typed_config.failure_mode_allow": "Fail open: the try's answer is delivered as it is.",
@@ -134,6 +139,14 @@ _UNION: Final = {
     "http_filters[ttca.attempt].typed_config.max_message_timeout": "How long the service may ask Envoy to wait for an "
     "external judge.",
     "http_filters[ttca.attempt].typed_config.mutation_rules": "As in ttca.decide.",
+    "clusters[fleet].circuit_breakers.thresholds[0].retry_budget": "Envoy holds retries against the cluster of the "
+    "first try and counts the requests in flight there alone, while retries go to fleet_named too: a budget of b % of "
+    "everything in flight is 100 b / (100 - b) % of those.",
+    "clusters[fleet_named]": "Goes to the instance that the ATTEMPT filter named when it rejected an answer: the load "
+    "has changed since the request came. Nothing else can name one; one that cannot be reached is followed by the "
+    "next host of the list.",
+    "clusters[fleet_named].circuit_breakers.thresholds[0].max_retries": "The retry budget of the first try's cluster "
+    "holds.",
     "subset_selectors": "Without a decision: an instance that serves the body's model, in the pool that the route "
     "found long enough; else any that serves the model; else (`auto` without an alias list, no model) any.",
     "list_as_any": "An instance answers to its model and to the aliases that include it.",

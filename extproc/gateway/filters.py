@@ -160,7 +160,8 @@ def _attempt() -> ExternalProcessor:
         mutation_rules=HeaderMutationRules(allow_envoy=True),
         allow_mode_override=True,
         metadata_options=MetadataOptions(
-            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=[names.DECISION_NAMESPACE])
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[names.NEXT_NAMESPACE]),
+            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=[names.NEXT_NAMESPACE]),
         ),
     )
 

@@ -28,7 +28,8 @@ from envoy_data_plane.google.protobuf import Any, Struct
 
 from extproc.gateway.filters import API_PATHS, filters_off_elsewhere, filters_when_decided
 from extproc.gateway.primitives import seconds
-from extproc.protocol import names
+from extproc.gateway.priority_groups import cluster_by_try
+from extproc.protocol import names, naming
 from extproc.protocol.decision_metadata import WISH
 from extproc.settings import Settings
 
@@ -51,7 +52,7 @@ def route_config(settings: Settings) -> RouteConfiguration:
             VirtualHost(
                 name="requests",
                 domains=["*"],
-                routes=[_decided(settings), _elsewhere(settings), *_fallbacks(settings)],
+                routes=[_united(settings), _decided(settings), _elsewhere(settings), *_fallbacks(settings)],
                 retry_policy=_retry_policy(
                     retries=budgets.max_attempts - 1, per_try=budgets.per_try_timeout_seconds
                 ),
@@ -63,15 +64,34 @@ def route_config(settings: Settings) -> RouteConfiguration:
     )
 
 
+def _united(settings: Settings) -> Route:
+    """The plan takes the union cluster: each try goes to the plan's next host, or where the ATTEMPT filter named one."""
+    union = StringMatcher(exact=names.UNION_CLUSTER)
+    retry_policy = _retry_policy(retries=0, per_try=None)
+    retry_policy.refresh_cluster_on_retry = True
+    # One group per try, in their order; the last one is beyond any try, and taken only where it is named.
+    clusters = dict.fromkeys(naming.PLANNED_GROUPS, names.UNION_CLUSTER) | {naming.NAMED: names.NAMED_CLUSTER}
+    action = RouteAction(
+        inline_cluster_specifier_plugin=cluster_by_try(clusters, metadata_namespace=names.NEXT_NAMESPACE),
+        retry_policy=retry_policy,
+    )
+    return _by_decision(
+        "decided_union", HeaderMatcher(name=names.CLUSTER, string_match=union), action, settings
+    )
+
+
 def _decided(settings: Settings) -> Route:
+    """The plan stays in one deployment's cluster."""
+    action = RouteAction(cluster_header=names.CLUSTER, retry_policy=_retry_policy(retries=0, per_try=None))
+    return _by_decision("decided", HeaderMatcher(name=names.CLUSTER, present_match=True), action, settings)
+
+
+def _by_decision(name: str, decision: HeaderMatcher, action: RouteAction, settings: Settings) -> Route:
+    action.timeout = seconds(settings.budgets.request_timeout_seconds)
     return Route(
-        name="decided",
-        match=RouteMatch(prefix="/", headers=[HeaderMatcher(name=names.CLUSTER, present_match=True)]),
-        route=RouteAction(
-            cluster_header=names.CLUSTER,
-            timeout=seconds(settings.budgets.request_timeout_seconds),
-            retry_policy=_retry_policy(retries=0, per_try=None),
-        ),
+        name=name,
+        match=RouteMatch(prefix="/", headers=[decision]),
+        route=action,
         typed_per_filter_config=filters_when_decided(),
         response_headers_to_add=_answered_by(),
         response_headers_to_remove=[names.RETRY],

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from extproc.protocol import names
 from extproc.protocol.encode import set_header
+from extproc.protocol.naming import Naming, write_naming
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
 Headers = Iterable[tuple[str, str]]
@@ -65,6 +66,12 @@ def release(headers: Headers, *, goes_on: bool) -> wire.ProcessingResponse:
     if goes_on:
         set_header(mutation.set_headers.add, names.RETRY, b"1")
     return response
+
+
+def name_next(response: wire.ProcessingResponse, naming: Naming) -> None:
+    """Have Envoy make the next try at the named instance instead of the plan's next host."""
+    namespace = response.dynamic_metadata.fields[names.NEXT_NAMESPACE]
+    write_naming(namespace.struct_value.fields, naming)
 
 
 def ask_for_time(seconds: float) -> wire.ProcessingResponse:

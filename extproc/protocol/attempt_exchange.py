@@ -6,6 +6,7 @@ message, and a stream of events goes on untouched from its headers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ from extproc.protocol.attempt_plan import decode_attempt_plan
 from extproc.protocol.context_overflow import is_context_overflow
 from extproc.protocol.decode import ResponseHead, header_value, response_head, upstream_address
 from extproc.protocol.events import AnswerReady, Conclusion
+from extproc.protocol.naming import Naming, read_naming
 from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -38,7 +40,7 @@ class AttemptExchange:
 
     Attributes:
         plan: What travelled with the request.
-        attempt: The plan's attempt that this try makes.
+        attempt: The plan's attempt that this try makes, perhaps on another instance.
         number: Upstream tries of the request so far, this one included; at least 1.
         decision_id: The plan's id.
         request_id: Envoy's `x-request-id`.
@@ -55,6 +57,7 @@ class AttemptExchange:
         self.conclusion: Conclusion | None = None
         self._max_answer_bytes = max_answer_bytes
         self._position = 0
+        self._hosts_used = 0
         self._expectation = ""
         self._request_body: bytes | None = None
         self._response = ResponseHead()
@@ -113,14 +116,19 @@ class AttemptExchange:
                 self._step(AttemptInput.LEFTOVER)
         return None
 
-    def conclude(self, verdict: Verdict, *, goes_on: bool, now_unix_ms: int) -> None:
-        """Give the verdict on the held answer; with `goes_on` Envoy is asked for the plan's next attempt.
+    def conclude(self, verdict: Verdict, following: CarriedAttempt | None, *, now_unix_ms: int) -> None:
+        """Give the verdict on the held answer, and ask Envoy for the attempt that follows.
+
+        Args:
+            verdict: The word on the answer.
+            following: The plan's next attempt, perhaps on another instance; None when the client gets the answer.
+            now_unix_ms: Milliseconds since the epoch.
 
         Raises:
             ProtocolError: No answer waits for a verdict.
         """
         self._step(AttemptInput.VERDICT)
-        self._release(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
+        self._release(verdict, goes_on=following is not None, following=following, now_unix_ms=now_unix_ms)
 
     def ask_for_time(self, seconds: float) -> None:
         """Ask Envoy to wait for the verdict for `seconds` from now instead of its usual time."""
@@ -137,19 +145,20 @@ class AttemptExchange:
     def _receive_request_headers(self, message: wire.ProcessingRequest) -> None:
         headers = message.request_headers.headers
         plan = decode_attempt_plan(header_value(headers, names.ATTEMPT_LIMITS))
-        position = plan.position_of(upstream_address(message)) if plan.attempts else None
+        count = header_value(headers, names.ATTEMPT_COUNT)
+        number = int(count) if count.isdecimal() else None
+        position = self._place(plan, upstream_address(message), number, read_naming(message))
         # The control headers stay: Envoy keeps one header map for all tries, so that a header removed
         # here would be missing from the next.
         if position is None:
             self._step(AttemptInput.HEADERS_UNPLANNED)
             self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
             return
-        self.plan, self._position, self.attempt = plan, position, plan.attempts[position]
+        self.plan, self._position = plan, position
         self.decision_id = header_value(headers, names.DECISION_ID)
         self.request_id = header_value(headers, names.REQUEST_ID)
         self._expectation = header_value(headers, names.EXPECT)
-        count = header_value(headers, names.ATTEMPT_COUNT)
-        self.number = int(count) if count.isdecimal() else position + 1
+        self.number = position + 1 if number is None else number
         wants_body = plan.needs_request or is_tailored(plan, self.attempt)
         if wants_body and not message.request_headers.end_of_stream:
             self._step(AttemptInput.HEADERS_WANTING_BODY)
@@ -157,6 +166,21 @@ class AttemptExchange:
         else:
             self._step(AttemptInput.HEADERS_PLANNED)
             self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
+
+    def _place(self, plan: CarriedPlan, address: str, number: int | None, naming: Naming) -> int | None:
+        """Find which of the plan's attempts is made at `address`; None when none is."""
+        if not plan.attempts:
+            return None
+        is_named = naming.number == number and naming.address == address
+        if is_named and naming.position < len(plan.attempts):
+            self.attempt = replace(plan.attempts[naming.position], address=address)
+            self._hosts_used = naming.hosts_used
+            return naming.position
+        position = plan.position_of(address)
+        if position is not None:
+            self.attempt = plan.attempts[position]
+            self._hosts_used = position + 1
+        return position
 
     def _receive_request_body(self, message: wire.HttpBody) -> None:
         if self.is_done:
@@ -215,7 +239,8 @@ class AttemptExchange:
         if was_awaiting_error:
             is_overflow = is_context_overflow(message.body)
             verdict = _OVERFLOW if is_overflow else Verdict(VerdictKind.UNVERIFIED, "skipped.status_400")
-            self._release(verdict, goes_on=is_overflow, now_unix_ms=now_unix_ms)
+            following = self._planned_next() if is_overflow else None
+            self._release(verdict, goes_on=is_overflow, following=following, now_unix_ms=now_unix_ms)
             return None
         return AnswerReady(
             request_body=self._request_body,
@@ -226,12 +251,44 @@ class AttemptExchange:
         )
 
     def _pass_on(self, verdict: Verdict, now_unix_ms: int) -> None:
-        self._responses.append(answers.pass_on(self._marks(verdict, now_unix_ms)))
+        response = answers.pass_on(self._marks(verdict, now_unix_ms))
+        # Envoy goes on to the next host of its list: one whose model's answer was rejected, if others were named since.
+        if self.is_retried_by_itself and self._hosts_used < self._position:
+            planned = self.plan.attempts[self._position]
+            if planned.address == self.attempt.address:
+                self._name(response, self.plan.attempts[self._position + 1], self._position + 1)
+            else:
+                self._name(response, planned, self._position)
+        self._responses.append(response)
         self._keep(Conclusion(verdict=verdict, goes_on=False, is_held=False))
 
-    def _release(self, verdict: Verdict, *, goes_on: bool, now_unix_ms: int) -> None:
-        self._responses.append(answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on))
-        self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True))
+    def _release(
+        self, verdict: Verdict, *, goes_on: bool, following: CarriedAttempt | None, now_unix_ms: int
+    ) -> None:
+        response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on)
+        if following is not None:
+            self._name(response, following, self._position + 1)
+        self._responses.append(response)
+        next_address = following.address if following else ""
+        self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True, next_address=next_address))
+
+    def _planned_next(self) -> CarriedAttempt | None:
+        """Return the plan's next attempt; None when it holds none, or travels without those that follow."""
+        to_come = self.plan.attempts[self._position + 1 :] if self.plan.is_marked else ()
+        return to_come[0] if to_come else None
+
+    def _name(self, response: wire.ProcessingResponse, following: CarriedAttempt, position: int) -> None:
+        """Send Envoy to the attempt that follows, unless its list of hosts leads there by itself."""
+        hosts = self.plan.attempts[self._hosts_used :]
+        if hosts and hosts[0].address == following.address:
+            return
+        naming = Naming(
+            address=following.address,
+            position=position,
+            number=self.number + 1,
+            hosts_used=self._hosts_used,
+        )
+        answers.name_next(response, naming)
 
     def _keep(self, conclusion: Conclusion) -> None:
         if self.plan.is_marked:

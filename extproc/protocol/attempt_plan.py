@@ -77,6 +77,8 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
             yield f"spec={quote(spec.text, safe=_PLAIN_CHARACTERS)}"
     if facts.session:
         yield "session=1"
+    if facts.subset is not None:
+        yield "bound=1"
     if plan.started_unix_ms:
         yield f"start={plan.started_unix_ms}"
     deadline = min(plan.timeout_seconds, facts.deadline_seconds or math.inf)
@@ -139,6 +141,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         objective=_read_objective(fields.get("objective")),
         prompt_tokens=int(tokens[0]) if tokens else None,
         output_tokens=int(tokens[1]) if tokens else None,
+        is_bound=fields.get("bound") == "1",
     )
 
 

@@ -64,9 +64,11 @@ class Conclusion:
     Attributes:
         verdict: The word on its answer.
         goes_on: True when Envoy was asked for the plan's next attempt.
+        next_address: Where; empty when it does not.
         is_held: True when the answer was held back until the verdict; False when it went on at its headers.
     """
 
     verdict: Verdict
     goes_on: bool
     is_held: bool
+    next_address: str = ""

@@ -88,6 +88,9 @@ SUBSET_NAMESPACE = "envoy.lb.subset_hint"
 DECISION_NAMESPACE = "ttca"
 """Dynamic metadata written by DECIDE; the access log carries it back (keys: `protocol/decision_metadata.py`)."""
 
+NEXT_NAMESPACE = "ttca.next"
+"""Dynamic metadata of plans in the union cluster: where Envoy makes the next try (keys: `protocol/naming.py`)."""
+
 USAGE_NAMESPACE = "ttca.usage"
 """Dynamic metadata written by Envoy's json_to_metadata and sse_to_metadata: `prompt_tokens`, `completion_tokens`."""
 
@@ -101,6 +104,9 @@ ATTEMPT_LOG = "ttca.attempt"
 
 UNION_CLUSTER = "fleet"
 """The Envoy cluster that holds every instance and the ATTEMPT filter."""
+
+NAMED_CLUSTER = "fleet_named"
+"""The Envoy cluster that goes to the instance that the ATTEMPT filter named, and has that filter too."""
 
 CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
 """Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-stubs lacks EOF
 
-from extproc.decide.attempts import AttemptContext, CarriedPlan
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
 from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -17,8 +17,8 @@ from extproc.telemetry.records import AttemptRecord, Listener
 from extproc.verify.judge import JudgeCall
 from extproc.verify.verdict import Verdict, VerdictKind
 
-GoOn: TypeAlias = Callable[[AttemptContext], tuple[bool, str]]
-"""Says whether the plan's next attempt is worth it, and why, in a few words."""
+GoOn: TypeAlias = Callable[[AttemptContext], Continuation]
+"""Says what follows a rejected answer."""
 
 AskJudge: TypeAlias = Callable[[JudgeCall], Awaitable[tuple[int | None, bytes]]]
 """Makes a judge's call and returns status and body; None and nothing when no reply came in time. Must not raise."""
@@ -32,9 +32,9 @@ _NO_ANSWER = Conclusion(
 _Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingResponse]
 
 
-def go_on_while_planned(_context: AttemptContext) -> tuple[bool, str]:
-    """Make every attempt that the plan holds."""
-    return True, "planned"
+def go_on_while_planned(context: AttemptContext) -> Continuation:
+    """Make every attempt that the plan holds, where it is planned."""
+    return Continuation(attempt=context.next_attempt, reason="planned")
 
 
 def learn_nothing(_record: AttemptRecord) -> None:
@@ -126,11 +126,12 @@ class AttemptServer:
                 exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
                 await _send(context, exchange)
                 verdict = self._verifier.judged(checked, *await self._ask_judge(checked.judge_call))
-        goes_on = False
+        following: CarriedAttempt | None = None
         now_unix_ms = self._now_unix_ms()
         if verdict.kind is VerdictKind.REJECTED and not exchange.is_last:
-            goes_on, attempt.budget = self._go_on(exchange.context(verdict.reason, now_unix_ms))
-        exchange.conclude(verdict, goes_on=goes_on, now_unix_ms=now_unix_ms)
+            continuation = self._go_on(exchange.context(verdict.reason, now_unix_ms))
+            following, attempt.budget = continuation.attempt, continuation.reason
+        exchange.conclude(verdict, following, now_unix_ms=now_unix_ms)
 
     def _tell(
         self, exchange: AttemptExchange, attempt: _Try, conclusion: Conclusion, *, has_answer: bool
@@ -151,6 +152,7 @@ class AttemptServer:
             is_verified=plan.is_verified,
             is_last=exchange.is_last,
             goes_on=conclusion.goes_on or (has_answer and exchange.is_retried_by_itself),
+            next_address=conclusion.next_address,
             has_answer=has_answer,
             budget=attempt.budget,
             has_session=plan.has_session,

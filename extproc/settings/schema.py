@@ -26,7 +26,10 @@ from extproc.settings.section import Section
 AUTO = "auto"
 """Alias for every model; there unless the file defines it otherwise."""
 
-RESERVED_CLUSTER_NAMES = ("fleet", "extproc", "otlp")
+MOST_ATTEMPTS = 10
+"""Tries of one request that a fleet file may allow."""
+
+RESERVED_CLUSTER_NAMES = ("fleet", "fleet_named", "extproc", "otlp")
 """Envoy clusters that the gateway makes itself."""
 
 Name = Annotated[
@@ -232,7 +235,7 @@ class BudgetSettings(Section):
         "(`x-ttca-deadline-ms`); null: never.",
     )
     max_attempts: int = Field(
-        default=3, ge=1, le=10, description="Most tries of one request, the first included."
+        default=3, ge=1, le=MOST_ATTEMPTS, description="Most tries of one request, the first included."
     )
     retry_budget_percent: float = Field(
         default=50.0,

@@ -46,6 +46,9 @@ BUDGET_GOES_ON = "ttca.budget.goes_on"
 BUDGET_REASON = "ttca.budget.reason"
 """Why another attempt follows, or none."""
 
+BUDGET_INSTANCE = "ttca.budget.instance"
+"""Instance of the attempt that follows."""
+
 BUDGET_EVENT = "ttca.budget"
 """Name of the event that tells, after a rejected answer, whether another attempt follows."""
 

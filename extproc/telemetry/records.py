@@ -70,6 +70,7 @@ class AttemptRecord:
         is_verified: True when the plan wanted a verdict; the answer may have been unfit for one all the same.
         is_last: True when no attempt could follow.
         goes_on: True when Envoy was asked for the next attempt, or makes it by itself.
+        next_address: Instance at which Envoy was asked to make it; empty when it was not asked.
         has_answer: False when the try ended without one: it failed, was given up, or the client left.
         budget: Why the plan went on or stopped after a rejection; empty when that was not asked.
         has_session: True when the client judges for itself.
@@ -99,6 +100,7 @@ class AttemptRecord:
     elapsed_seconds: float | None
     start_unix_ns: int
     end_unix_ns: int
+    next_address: str = ""
 
     @property
     def seconds(self) -> float:

@@ -46,7 +46,9 @@ def event_facts(name: str, event_attributes: _Attributes) -> list[str]:
     follows = (
         "another attempt follows" if event_attributes.get(attributes.BUDGET_GOES_ON) else "no further attempt"
     )
-    return [f"{follows}: {event_attributes.get(attributes.BUDGET_REASON, '?')}"]
+    instance = event_attributes.get(attributes.BUDGET_INSTANCE)
+    where = f" on {instance}" if instance else ""
+    return [f"{follows}{where}: {event_attributes.get(attributes.BUDGET_REASON, '?')}"]
 
 
 def _error_facts(a: _Attributes) -> list[str]:

@@ -184,6 +184,7 @@ def _describe_attempt(span: Span, record: AttemptRecord) -> None:
         event = span.events.add(name=attributes.BUDGET_EVENT, time_unix_nano=record.end_unix_ns)
         set_attribute(event, attributes.BUDGET_GOES_ON, record.goes_on)
         set_attribute(event, attributes.BUDGET_REASON, record.budget or ("last" if record.is_last else None))
+        set_attribute(event, attributes.BUDGET_INSTANCE, record.next_address or None)
 
 
 def _describe_outcome(span: Span, outcome: Outcome) -> None:

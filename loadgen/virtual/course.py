@@ -49,10 +49,9 @@ class Course:
             max_tokens=tuple(attempt.max_tokens for attempt in plan.attempts),
         )
 
-    def limited(self, number: int, output_tokens: int) -> int:
-        """Tokens that try `number` makes of an answer of so many."""
-        limit = self.max_tokens[number] if self.max_tokens else None
-        return output_tokens if limit is None else min(output_tokens, limit)
+    def limit(self, position: int) -> int | None:
+        """Output tokens at which the answer of the attempt at `position` is cut; None for no limit."""
+        return self.max_tokens[position] if self.max_tokens else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +61,7 @@ class Try:
     Attributes:
         address: Instance.
         model: Model that it serves.
+        position: Index of the plan's attempt that it makes.
         started_seconds: When it was sent.
         ended_seconds: When it ended; None while it is under way.
         status: 200; 400 too long; 503 queue full; 0 when it was given up.
@@ -72,6 +72,7 @@ class Try:
 
     address: str
     model: str
+    position: int
     started_seconds: float
     ended_seconds: float | None = None
     status: int = 0

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
 from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
+from extproc.decide.continuation import CUT
 from extproc.decide.plan import Plan
-from extproc.decide.quality_planner import CUT
 from extproc.facts.grams import hash_grams
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import profile_text
@@ -32,8 +32,8 @@ class Decider(Protocol):
         """What to do with a question; None to give up."""
         ...
 
-    def goes_on(self, report: Report, now: float) -> bool:
-        """Whether a verified course goes on after the wrong answer of its last try."""
+    def following(self, report: Report, now: float) -> CarriedAttempt | None:
+        """The attempt that follows the wrong answer of a verified course's last try; None to end it."""
         ...
 
     def hear_answer(self, report: Report, now: float) -> None:
@@ -87,9 +87,9 @@ class PolicyDecider:
         )
         return Course(decision_id=decision_id, addresses=(address,))
 
-    def goes_on(self, report: Report, now: float) -> bool:  # noqa: ARG002 - the protocol's
-        """Never: a course of one try ends with it."""
-        return False
+    def following(self, report: Report, now: float) -> CarriedAttempt | None:  # noqa: ARG002 - the protocol's
+        """None: a course of one try ends with it."""
+        return None
 
     def hear_answer(self, report: Report, now: float) -> None:
         """Nothing to learn: what a policy knows, it knew before the run."""
@@ -157,24 +157,26 @@ class RouterDecider:
             return False
         return self._worth_seconds * attempt.chance <= attempt.work_seconds
 
-    def goes_on(self, report: Report, now: float) -> bool:
+    def following(self, report: Report, now: float) -> CarriedAttempt | None:
         """As the service decides between two tries: at the load of this moment."""
         plan, facts = self._plans[report.course.decision_id]
-        position, last = len(report.tries) - 1, report.tries[-1]
-        goes_on, _ = self._router.goes_on(
+        last = report.tries[-1]
+        if last.position + 1 >= len(plan.attempts):
+            return None
+        following = self._router.continuation(
             AttemptContext(
                 decision_id=plan.decision_id,
                 plan=_carried(plan, facts),
-                position=position,
+                position=last.position,
                 number=len(report.tries),
                 reason=CUT if last.was_cut else "expectation.exact",
                 elapsed_seconds=now - report.started_seconds,
             ),
             now,
-        )
-        if goes_on:
-            self._judged(plan, report, last, goes_on=True)
-        return goes_on
+        ).attempt
+        if following is not None:
+            self._judged(plan, last, following)
+        return following
 
     def hear_answer(self, report: Report, now: float) -> None:
         """Tell the verdict on what was delivered: the gateway's own, or what the client posts."""
@@ -182,20 +184,21 @@ class RouterDecider:
         if report.delivered is None:
             return
         if plan.is_verified:
-            self._judged(plan, report, report.delivered, goes_on=False)
+            self._judged(plan, report.delivered, None)
         elif facts.session:
             self._router.feedback(
                 facts.session, attempt=None, is_correct=bool(report.delivered.is_correct), now=now
             )
 
-    def _judged(self, plan: Plan, report: Report, judged: Try, *, goes_on: bool) -> None:
+    def _judged(self, plan: Plan, judged: Try, following: CarriedAttempt | None) -> None:
         self._router.record_verdict(
             plan.decision_id,
             model=judged.model,
             address=judged.address,
-            chance=plan.attempts[report.tries.index(judged)].chance,
+            chance=plan.attempts[judged.position].chance,
             is_correct=bool(judged.is_correct),
-            goes_on=goes_on,
+            goes_on=following is not None,
+            next_address=following.address if following else None,
             completion_tokens=judged.output_tokens,
             was_cut=judged.was_cut,
         )
@@ -273,6 +276,7 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
         ability=plan.ability,
         prompt_tokens=budget.prompt_tokens if budget else None,
         output_tokens=budget.output_tokens if budget else None,
+        is_bound=facts.subset is not None,
     )
 
 

@@ -1,6 +1,6 @@
 """A gateway that carries plans out as Envoy does, in virtual time.
 
-Try k goes to the plan's k-th host. A 503 (queue full), a try that exceeds its own timeout, a context-length rejection
+A try goes to the plan's next host, or to the instance that was named for it when an answer was rejected. A 503 (queue full), a try that exceeds its own timeout, a context-length rejection
 by a host that the plan calls too small and, in a verified plan, a wrong answer are followed by the next host while
 retries remain, after a short back-off. The whole has a timeout. Verification is perfect and takes no time.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 
+from extproc.decide.attempts import CarriedAttempt
 from loadgen.engine.config import EngineConfig
 from loadgen.engine.records import Completion, QueueFullError
 from loadgen.questions.question import Question
@@ -31,7 +32,7 @@ class Gateway:
         models: Model that each instance serves, by address.
         events: The run's agenda.
         on_try: Hears of every try as it ends.
-        goes_on: Asked whether a verified course goes on after a wrong answer.
+        following: Asked for the attempt that follows a wrong answer of a verified course; None to end it.
         keeps_prefixes: True when engines do not prefill a prompt again that they still hold.
     """
 
@@ -41,7 +42,7 @@ class Gateway:
         models: Mapping[str, str],
         events: Events,
         on_try: Callable[[Report, Try], None],
-        goes_on: Callable[[Report], bool],
+        following: Callable[[Report], CarriedAttempt | None],
         *,
         keeps_prefixes: bool = False,
     ) -> None:
@@ -49,7 +50,7 @@ class Gateway:
         self._models = models
         self._events = events
         self._on_try = on_try
-        self._goes_on = goes_on
+        self._following = following
         self._under_way: dict[str, tuple[_Call, Try]] = {}
 
     def send(self, course: Course, question: Question, on_end: Callable[[Report], None]) -> None:
@@ -65,8 +66,13 @@ class Gateway:
         if call.is_over:
             return
         number = len(call.report.tries)
-        address = call.course.addresses[number]
-        attempt = Try(address=address, model=self._models[address], started_seconds=self._events.now)
+        position, address, limit = call.take_next()
+        attempt = Try(
+            address=address,
+            model=self._models[address],
+            position=position,
+            started_seconds=self._events.now,
+        )
         call.report.tries.append(attempt)
         request_id = f"{call.course.decision_id}/{number}"
         self._under_way[request_id] = (call, attempt)
@@ -76,7 +82,7 @@ class Gateway:
                 address,
                 request_id,
                 prompt_tokens=call.question.prompt_tokens,
-                output_tokens=call.course.limited(number, call.question.output_tokens[attempt.model]),
+                output_tokens=_cut(call.question.output_tokens[attempt.model], limit),
                 prompt=call.question.key,
             )
         except QueueFullError:
@@ -85,9 +91,9 @@ class Gateway:
         except ValueError:
             self._refused(call, request_id, HTTPStatus.BAD_REQUEST)
             return
-        limit = call.course.per_try_timeout_seconds
-        if limit is not None:
-            self._events.after(limit, partial(self._try_timed_out, call, request_id))
+        patience = call.course.per_try_timeout_seconds
+        if patience is not None:
+            self._events.after(patience, partial(self._try_timed_out, call, request_id))
 
     def _answered(self, completion: Completion) -> None:
         call, attempt = self._under_way[completion.request_id]
@@ -98,7 +104,9 @@ class Gateway:
         if call.is_over:  # it finished at the very moment at which it would have been aborted
             return
         is_final = attempt.is_correct or not call.course.is_verified
-        if not is_final and call.can_retry and self._goes_on(call.report):
+        following = self._following(call.report) if not is_final and call.can_retry else None
+        if following is not None:
+            call.name_next(following, attempt.position + 1)
             self._retry(call)
         elif is_final or not (call.pending or call.is_retrying):
             self._end(call, HTTPStatus.OK, attempt)
@@ -162,7 +170,17 @@ class Gateway:
 class _Call:
     """One request in the gateway."""
 
-    __slots__ = ("course", "is_over", "is_retrying", "on_end", "pending", "question", "report")
+    __slots__ = (
+        "_hosts_used",
+        "_named",
+        "course",
+        "is_over",
+        "is_retrying",
+        "on_end",
+        "pending",
+        "question",
+        "report",
+    )
 
     def __init__(
         self, course: Course, question: Question, on_end: Callable[[Report], None], report: Report
@@ -174,7 +192,28 @@ class _Call:
         self.pending: dict[str, Try] = {}
         self.is_over = False
         self.is_retrying = False
+        self._hosts_used = 0
+        self._named: tuple[int, CarriedAttempt] | None = None
+
+    def name_next(self, attempt: CarriedAttempt, position: int) -> None:
+        """Send the next try to the instance of an attempt, unless the list of hosts leads there by itself."""
+        to_come = self.course.addresses[self._hosts_used :]
+        if not to_come or to_come[0] != attempt.address:
+            self._named = (position, attempt)
+
+    def take_next(self) -> tuple[int, str, int | None]:
+        """Index of the attempt that is made next, its instance and its limit of output tokens."""
+        if self._named is not None:
+            (position, attempt), self._named = self._named, None
+            return position, attempt.address, attempt.max_tokens
+        position = self._hosts_used
+        self._hosts_used += 1
+        return position, self.course.addresses[position], self.course.limit(position)
 
     @property
     def can_retry(self) -> bool:
         return not (self.is_over or self.is_retrying) and len(self.report.tries) <= self.course.max_retries
+
+
+def _cut(output_tokens: int, limit: int | None) -> int:
+    return output_tokens if limit is None else min(output_tokens, limit)

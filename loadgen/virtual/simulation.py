@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from extproc.decide.attempts import CarriedAttempt
 from extproc.fleet.topology import Price
 from loadgen.questions.question import Question
 from loadgen.virtual.course import Report, Try
@@ -101,7 +102,7 @@ class Simulation:
         models = {instance.address: cluster.model for cluster in clusters for instance in cluster.instances}
         self._rows = {address: row for row, address in enumerate(models)}
         self._gateway = Gateway(
-            fleet.engines, models, self._events, self._on_try, self._goes_on, keeps_prefixes=keeps_prefixes
+            fleet.engines, models, self._events, self._on_try, self._following, keeps_prefixes=keeps_prefixes
         )
         self._decider = decider
         self._on_done = on_done
@@ -211,8 +212,8 @@ class Simulation:
         if self._on_done is not None:
             self._on_done()
 
-    def _goes_on(self, report: Report) -> bool:
-        return self._decider.goes_on(report, self._events.now)
+    def _following(self, report: Report) -> CarriedAttempt | None:
+        return self._decider.following(report, self._events.now)
 
     def _on_try(self, report: Report, attempt: Try) -> None:
         self._events.after(REPORT_SECONDS, partial(self._report_try, report, attempt))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from extproc.decide.attempts import AttemptContext, CarriedPlan
+from extproc.decide.attempts import AttemptContext, CarriedPlan, Continuation
 from extproc.errors import ProtocolError
 from extproc.protocol import names
 from extproc.protocol.events import AnswerReady
@@ -157,9 +157,9 @@ def test_the_budget_decides_after_a_rejection(
     """It hears what failed and what would follow; its word is carried out and kept."""
     asked: list[AttemptContext] = []
 
-    def budget(context: AttemptContext) -> tuple[bool, str]:
+    def budget(context: AttemptContext) -> Continuation:
         asked.append(context)
-        return goes_on, "because"
+        return Continuation(attempt=context.next_attempt if goes_on else None, reason="because")
 
     stream = serve(a_try(), verifier=FakeVerifier(Checked(REJECTED)), go_on=budget)
 

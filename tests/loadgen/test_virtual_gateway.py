@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from extproc.decide.attempts import CarriedAttempt
 from loadgen.engine.config import EngineConfig
 from loadgen.questions.question import Question
 from loadgen.virtual.course import Course, Report, Try
@@ -14,10 +15,17 @@ STEP = 0.1
 """Seconds of one iteration: an answer of n tokens takes n of them, its prompt 1 more token's time at most."""
 
 
+def as_planned(report: Report) -> CarriedAttempt:
+    """The attempt after the last one, where the plan has it."""
+    return CarriedAttempt(address=report.course.addresses[report.tries[-1].position + 1])
+
+
 class Stage:
     """A gateway before instances a (small, wrong), b (right) and c (right), and what it reports."""
 
-    def __init__(self, *, goes_on: Callable[[Report], bool] = lambda _: True, **config: int) -> None:
+    def __init__(
+        self, *, following: Callable[[Report], CarriedAttempt | None] | None = None, **config: int
+    ) -> None:
         self.events = Events()
         self.tries: list[Try] = []
         self.reports: list[Report] = []
@@ -37,7 +45,7 @@ class Stage:
             {"a": "A", "b": "B", "c": "C"},
             self.events,
             lambda _, attempt: self.tries.append(attempt),
-            goes_on,
+            following or as_planned,
         )
 
     def send(self, course: Course, *, tokens: int = 10) -> None:
@@ -90,7 +98,7 @@ def test_an_unverified_plan_delivers_what_comes_first() -> None:
 
 def test_a_verified_plan_stops_when_going_on_is_not_worth_it() -> None:
     """The last answer is delivered, marked wrong."""
-    stage = Stage(goes_on=lambda _: False)
+    stage = Stage(following=lambda _: None)
     stage.send(a_course("a", "b", is_verified=True))
     report = stage.run()
     assert (1, False) == (len(report.tries), report.delivered and report.delivered.is_correct)

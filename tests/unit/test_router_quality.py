@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
 from extproc.decide.first_correct import Objective
 from extproc.decide.order import Policy
 from extproc.decide.planner import Verification
@@ -20,6 +20,11 @@ from extproc.facts.wish import Wish
 from extproc.fleet.topology import Cluster, Fleet, Speed
 from extproc.router import Router
 from tests.unit.routing import POLICY, PROVISION, the_outcome
+
+
+def said(continuation: Continuation) -> tuple[bool, str]:
+    """Whether a plan goes on, and why."""
+    return continuation.goes_on, continuation.reason
 
 
 def test_words_are_wanted_by_policies_that_weigh_quality_with_a_model_of_words(
@@ -120,7 +125,7 @@ def test_a_carried_objective_decides_between_attempts(
         decision_id="1", plan=plan, position=0, number=1, reason="expectation", elapsed_seconds=1.0
     )
 
-    assert expected == router.goes_on(context, 0.0)
+    assert expected == said(router.continuation(context, 0.0))
 
 
 def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Callable[..., Router]) -> None:
@@ -143,8 +148,8 @@ def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Cal
 
     late = replace(context, plan=replace(plan, deadline_seconds=1.001))
 
-    assert router.goes_on(context, 0.0) == (True, "was_cut")
-    assert router.goes_on(late, 0.0) == (False, "deadline")
+    assert said(router.continuation(context, 0.0)) == (True, "was_cut")
+    assert said(router.continuation(late, 0.0)) == (False, "deadline")
 
 
 def test_the_clients_own_limit_bounds_what_a_next_attempt_is_expected_to_take(
@@ -167,8 +172,9 @@ def test_the_clients_own_limit_bounds_what_a_next_attempt_is_expected_to_take(
         decision_id="1", plan=plan, position=0, number=1, reason="expectation", elapsed_seconds=1.0
     )
 
-    assert router.goes_on(context, 0.0) == (False, "deadline")
-    assert router.goes_on(replace(context, plan=replace(plan, output_tokens=8)), 0.0) == (True, "worth_it")
+    assert said(router.continuation(context, 0.0)) == (False, "deadline")
+    shorter = replace(context, plan=replace(plan, output_tokens=8))
+    assert said(router.continuation(shorter, 0.0)) == (True, "worth_it")
 
 
 def test_verdicts_teach_where_long_answers_are_wrong(

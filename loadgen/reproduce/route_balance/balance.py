@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from extproc.decide.attempts import CarriedAttempt
 from extproc.fleet.load import LoadBook
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.vllm_metrics import InstanceMetrics
@@ -169,9 +170,9 @@ class BalanceDecider:
     def _longest(self, question: Question) -> float:
         return float(self._sight.near_tokens[self._sight.row(question)].max())
 
-    def goes_on(self, report: Report, now: float) -> bool:  # noqa: ARG002 - the protocol's
-        """Never: a course of one try ends with it."""
-        return False
+    def following(self, report: Report, now: float) -> CarriedAttempt | None:  # noqa: ARG002 - the protocol's
+        """None: a course of one try ends with it."""
+        return None
 
     def hear_answer(self, report: Report, now: float) -> None:
         """Nothing to learn: what the score knows of quality, it knew before the run."""

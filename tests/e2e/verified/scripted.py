@@ -18,7 +18,7 @@ import grpc
 import orjson
 from aiohttp import web
 
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
@@ -161,7 +161,7 @@ class Replica:
         self.plans.append(plan.decision_id)
         return plan
 
-    def ask_budget(self, context: AttemptContext) -> tuple[bool, str]:
+    def ask_budget(self, context: AttemptContext) -> Continuation:
         return self.system.go_on(context)
 
     def judged(self, session: str, attempt: int | None, is_correct: bool) -> bool:
@@ -199,7 +199,7 @@ class System:
         self.order: tuple[str, ...] = ("u1", "u2", "u3")
         self.changes: dict[str, Any] = {}
         self.limits: dict[str, int] = {}
-        self.go_on: Callable[[AttemptContext], tuple[bool, str]] = go_on_while_planned
+        self.go_on: Callable[[AttemptContext], Continuation] = go_on_while_planned
         self.received.clear()
         for replica in self.replicas:
             for recorded in (replica.roles, replica.plans, replica.records, replica.feedback):

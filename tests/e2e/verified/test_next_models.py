@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.protocol import names
 from extproc.verify.judge import JudgeCall
 from tests.e2e.verified.scripted import (
@@ -105,9 +105,9 @@ async def test_the_budget_can_stop_a_plan(system: System) -> None:
     """An attempt that is not worth it is not made, and the reason is on record."""
     asked: list[AttemptContext] = []
 
-    def not_worth_it(context: AttemptContext) -> tuple[bool, str]:
+    def not_worth_it(context: AttemptContext) -> Continuation:
         asked.append(context)
-        return False, "not-worth-it"
+        return Continuation(attempt=None, reason="not-worth-it")
 
     system.go_on = not_worth_it
     system.answers["u1"] = says("wrong")

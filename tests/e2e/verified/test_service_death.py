@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from extproc.decide.attempts import AttemptContext
+from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.protocol import names
+from extproc.server.attempts import go_on_while_planned
 from tests.e2e.verified.scripted import (
     System,
     completion,
@@ -45,9 +46,9 @@ async def test_a_death_after_a_rejection_sends_no_broken_body(system: System) ->
     async def wrong(_request: web.Request, document: dict[str, Any]) -> web.StreamResponse:
         return web.json_response(completion("wrong", document["model"]))
 
-    def die(_context: AttemptContext) -> tuple[bool, str]:
+    def die(context: AttemptContext) -> Continuation:
         stopping.extend(asyncio.ensure_future(replica.stop()) for replica in system.replicas)
-        return True, "planned"
+        return go_on_while_planned(context)
 
     stopping: list[asyncio.Future[None]] = []
     system.answers["u1"] = wrong

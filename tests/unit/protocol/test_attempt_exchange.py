@@ -168,7 +168,7 @@ def test_an_accepted_answer_is_let_go_with_its_verdict(
 ) -> None:
     """The client learns who answered, in how many tries and in what time."""
     ready = hold(verified, response_headers(200), b'{"a": 1}')
-    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+    verified.conclude(ACCEPTED, None, now_unix_ms=NOW_UNIX_MS)
     (response,) = verified.responses_to_send()
 
     assert (
@@ -202,7 +202,7 @@ def test_a_rejected_answer_is_marked_and_maybe_retried(
 ) -> None:
     """It is marked in both cases, since Envoy may refuse the retry; no detail of it leaves the service."""
     hold(verified, response_headers(200))
-    verified.conclude(REJECTED, goes_on=goes_on, now_unix_ms=NOW_UNIX_MS)
+    verified.conclude(REJECTED, verified.plan.attempts[2] if goes_on else None, now_unix_ms=NOW_UNIX_MS)
     (response,) = verified.responses_to_send()
 
     headers = set_headers(response.response_body.response.header_mutation)
@@ -352,7 +352,7 @@ def test_clocks_may_disagree(
 ) -> None:
     """The replica that decided may be ahead; no time is negative."""
     hold(verified, response_headers(200))
-    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=3000)
+    verified.conclude(ACCEPTED, None, now_unix_ms=3000)
     (response,) = verified.responses_to_send()
 
     assert "0" == set_headers(response.response_body.response.header_mutation)[names.ELAPSED]
@@ -372,10 +372,10 @@ def test_time_is_asked_for(verified: AttemptExchange, response_headers: Make) ->
 def test_a_verdict_is_given_once(verified: AttemptExchange, response_headers: Make) -> None:
     """A second one has no answer to go with."""
     hold(verified, response_headers(200))
-    verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+    verified.conclude(ACCEPTED, None, now_unix_ms=NOW_UNIX_MS)
 
     with pytest.raises(ProtocolError):
-        verified.conclude(ACCEPTED, goes_on=False, now_unix_ms=NOW_UNIX_MS)
+        verified.conclude(ACCEPTED, None, now_unix_ms=NOW_UNIX_MS)
 
 
 def test_answers_are_handed_out_once(exchange: AttemptExchange, attempt_headers: Make) -> None:

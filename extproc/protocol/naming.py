@@ -1,0 +1,83 @@
+"""Where Envoy makes the next try, as dynamic metadata of the ATTEMPT filter, when that is not the plan's next host.
+
+Envoy's route picks the cluster of every try anew (`refresh_cluster_on_retry`), by the group that stands for the try in
+`priority_groups`: a planned one is the union cluster, whose policy walks the plan's hosts, `named` the cluster that goes
+to `address`. Without metadata all tries are planned. A named instance that cannot be reached is followed by the plan's
+next host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.struct_pb2 import Value
+
+from extproc.protocol import names
+from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.settings.schema import MOST_ATTEMPTS
+
+GROUPS: Final = "priority_groups"
+"""Field that Envoy's `priority_group` cluster specifier reads: one group for each try of the request, by name."""
+
+PLANNED_GROUPS: Final = tuple(f"planned_{number}" for number in range(1, MOST_ATTEMPTS + 1))
+NAMED: Final = "named"
+ADDRESS: Final = "address"
+_POSITION: Final = "position"
+_NUMBER: Final = "number"
+_HOSTS_USED: Final = "hosts_used"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """The instance that was named last.
+
+    Attributes:
+        address: `ip:port`; empty when none was named.
+        position: Index of the plan's attempt that is made there.
+        number: The upstream try that it is for, from 1.
+        hosts_used: Hosts of the plan's list that Envoy has used up.
+    """
+
+    address: str = ""
+    position: int = 0
+    number: int = 0
+    hosts_used: int = 0
+
+
+NOTHING_NAMED: Final = Naming()
+
+
+def write_naming(fields: Mapping[str, Value], naming: Naming) -> None:
+    """Send one try to the named instance, the others to the plan's next host.
+
+    Args:
+        fields: Of the namespace's struct; they make an entry where it is asked for.
+        naming: Where the try `naming.number`, at most `MOST_ATTEMPTS`, is made.
+    """
+    add = fields[GROUPS].list_value.values.add
+    for number, group in enumerate(PLANNED_GROUPS, start=1):
+        add().struct_value.fields["name"].string_value = NAMED if number == naming.number else group
+    fields[ADDRESS].string_value = naming.address
+    fields[_POSITION].number_value = naming.position
+    fields[_NUMBER].number_value = naming.number
+    fields[_HOSTS_USED].number_value = naming.hosts_used
+
+
+def read_naming(message: wire.ProcessingRequest) -> Naming:
+    """Return what was named last; `NOTHING_NAMED` when nothing was, or by a replica of another version."""
+    if not message.HasField("metadata_context"):
+        return NOTHING_NAMED
+    namespace = message.metadata_context.filter_metadata.get(names.NEXT_NAMESPACE)
+    if namespace is None or ADDRESS not in namespace.fields:
+        return NOTHING_NAMED
+    fields: MutableMapping[str, Value] = namespace.fields
+    if not all(key in fields for key in (_POSITION, _NUMBER, _HOSTS_USED)):
+        return NOTHING_NAMED
+    return Naming(
+        address=fields[ADDRESS].string_value,
+        position=int(fields[_POSITION].number_value),
+        number=int(fields[_NUMBER].number_value),
+        hosts_used=int(fields[_HOSTS_USED].number_value),
+    )
