@@ -225,7 +225,12 @@ class Router:
 
     def continuation(self, context: AttemptContext, now: float) -> Continuation:
         """Say what follows a rejected answer at the present load: the plan's next attempt, and where, or nothing."""
-        return self._continuations.after(context, self.book.snapshot(now), self._policy.objective)
+        return self._continuations.after(
+            context,
+            self.book.snapshot(now),
+            self._policy.objective,
+            self._quality.text_of(context.decision_id),
+        )
 
     def record_verdict(
         self,

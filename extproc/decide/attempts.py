@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from extproc.decide.first_correct import Objective
+from extproc.estimate.quality.coupling import Ability
 from extproc.facts.request import Api
 
 
@@ -19,6 +21,7 @@ class CarriedAttempt:
         max_tokens: Output tokens at which the answer is cut, and the next attempt follows; None to leave the body's
             limit.
         retries_overflow: True when a context-length rejection by this instance is retried on the next attempt.
+        ability: What the chances of all orders follow from; None when nobody estimated it.
     """
 
     address: str
@@ -26,6 +29,7 @@ class CarriedAttempt:
     chance: float | None = None
     max_tokens: int | None = None
     retries_overflow: bool = False
+    ability: Ability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,10 @@ class CarriedPlan:
                 return position
         return None
 
+    def remaining(self, made: Collection[int]) -> tuple[int, ...]:
+        """Return the indexes of the attempts that are not among `made`, ascending."""
+        return tuple(position for position in range(len(self.attempts)) if position not in made)
+
 
 NO_PLAN = CarriedPlan()
 """Every answer is passed on as it is."""
@@ -99,7 +107,7 @@ class AttemptContext:
     Attributes:
         decision_id: The plan's id.
         plan: The plan.
-        position: Index of the attempt that was rejected; the next one exists.
+        made: Indexes of the attempts that are over, in order; the last one is that which was rejected.
         number: Upstream tries made so far, this one included.
         reason: Why the answer was rejected.
         elapsed_seconds: Since TTCA began to count.
@@ -107,35 +115,60 @@ class AttemptContext:
 
     decision_id: str
     plan: CarriedPlan
-    position: int
+    made: tuple[int, ...]
     number: int
     reason: str
     elapsed_seconds: float
 
     @property
     def failed(self) -> tuple[CarriedAttempt, ...]:
-        """Attempts that were made."""
-        return self.plan.attempts[: self.position + 1]
+        """Attempts that are over."""
+        return tuple(self.plan.attempts[position] for position in self.made)
+
+    @property
+    def remaining(self) -> tuple[int, ...]:
+        """Indexes of the attempts that were not made, as planned; at least one."""
+        return self.plan.remaining(self.made)
 
     @property
     def next_attempt(self) -> CarriedAttempt:
-        """The attempt that would follow."""
-        return self.plan.attempts[self.position + 1]
+        """The attempt that would follow as planned."""
+        return self.plan.attempts[self.remaining[0]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """The attempt that follows a rejected answer.
+
+    Attributes:
+        attempt: As it is made: perhaps on another instance, and with another chance and limit, than planned.
+        position: Index of the plan's attempt.
+    """
+
+    attempt: CarriedAttempt
+    position: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """What follows a rejected answer.
+    """What is done about a rejected answer.
 
     Attributes:
-        attempt: The attempt that follows, perhaps on another instance than planned; None when the plan stops.
+        following: The attempt that follows; None when the plan stops.
         reason: Why, in a word or two.
     """
 
-    attempt: CarriedAttempt | None
+    following: Following | None
     reason: str
+
+    @classmethod
+    def as_planned(cls, context: AttemptContext, reason: str) -> Continuation:
+        """Go on with the plan's next attempt, where it was planned."""
+        return cls(
+            following=Following(attempt=context.next_attempt, position=context.remaining[0]), reason=reason
+        )
 
     @property
     def goes_on(self) -> bool:
         """True when another attempt follows."""
-        return self.attempt is not None
+        return self.following is not None

@@ -1,7 +1,8 @@
-"""What follows a rejected answer: the plan's next attempt, on the instance that is cheapest by then, or nothing.
+"""What is done about a rejected answer: the plan's best attempt by then, on the instance that is cheapest by then, or nothing.
 
-A plan names its instances as the load stood when its request came. By the time that an answer is rejected, seconds have
-passed and others have come: the model stays, the instance is chosen anew, and whether the attempt is worth it besides.
+A plan names models and instances as the load stood when its request came. By the time that an answer is rejected, seconds
+have passed and others have come. The plan's models stay; their order, their instances, the limits of their answers and
+whether another attempt is worth it are decided anew, by the same rules (`sequence`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
-from extproc.decide.first_correct import SUSPECT_PRICE_SECONDS, Objective
-from extproc.decide.sequence import value_of_going_on
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation, Following
+from extproc.decide.first_correct import SUSPECT_PRICE_SECONDS, Objective, limits_of
+from extproc.decide.sequence import Limits, Step, best_sequence, value_of_going_on
 from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.quality.coupling import table_of, weights_after
 from extproc.facts.text import TextProfile
 from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 
@@ -22,22 +24,34 @@ CUT = "transport.context-full"
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """An attempt on the instance that is cheapest for it.
+class _Offer:
+    """One of the plan's attempts, on the instance that is cheapest for it.
 
     Attributes:
+        position: Index in the plan.
         attempt: With that instance's address.
         price_seconds: Own time, the delay caused to others, and money.
         total_seconds: Own time alone.
+        saved_most_seconds: The part of the price that the answer's tokens after the first make.
     """
 
+    position: int
     attempt: CarriedAttempt
     price_seconds: float
     total_seconds: float
+    saved_most_seconds: float
+
+    def within(self, step: Step, limits: Limits | None) -> _Offer:
+        """The attempt as a sequence makes it: with its chance there, and cut where that is worth it."""
+        attempt = replace(self.attempt, chance=step.chance, max_tokens=step.max_tokens)
+        price = self.price_seconds
+        if limits is not None and step.max_tokens is not None:
+            price -= float(limits.saved_seconds[limits.tokens.tolist().index(step.max_tokens)])
+        return replace(self, attempt=attempt, price_seconds=price)
 
 
 class ContinuationPlanner:
-    """Says what follows rejected answers.
+    """Says what is done about rejected answers.
 
     Args:
         estimators: What is known of the fleet.
@@ -48,80 +62,133 @@ class ContinuationPlanner:
         self._estimators = estimators
         self._forecaster = forecaster
 
-    def after(self, context: AttemptContext, snapshot: FleetSnapshot, objective: Objective) -> Continuation:
+    def after(
+        self,
+        context: AttemptContext,
+        snapshot: FleetSnapshot,
+        objective: Objective,
+        text: TextProfile | None,
+    ) -> Continuation:
         """Say what follows a rejected answer at the present load.
 
         Args:
             context: Where the plan stands.
             snapshot: The fleet's load.
             objective: What the operator weighs; a plan may carry another one.
+            text: What the prompt looks like; None when another replica decided.
         """
-        plan = context.plan
-        remaining = [
-            attempt for attempt in plan.attempts[context.position + 1 :] if attempt.chance is not None
-        ]
-        if not remaining or remaining[0] is not context.next_attempt:
-            return Continuation(attempt=None, reason="no_further_model")
-        places = [_places(attempt, plan, snapshot) for attempt in remaining]
-        if any(not len(rows) for rows in places):
-            return Continuation(attempt=None, reason="instance_gone")
-        placed = self._place(remaining, places, plan, snapshot, plan.objective or objective)
-        following = placed[0]
+        plan, objective = context.plan, context.plan.objective or objective
+        positions = [one for one in context.remaining if plan.attempts[one].chance is not None]
+        if not positions or positions[0] != context.remaining[0]:
+            return Continuation(following=None, reason="no_further_model")
+        places = [_places(plan.attempts[position], plan, snapshot) for position in positions]
+        offers = self._offers(
+            [(position, rows) for position, rows in zip(positions, places, strict=True) if len(rows)],
+            plan,
+            snapshot,
+            objective,
+            text or TextProfile(),
+        )
+        if not offers:
+            return Continuation(following=None, reason="instance_gone")
+        return self._best(offers, context, objective)
+
+    def _best(self, offers: list[_Offer], context: AttemptContext, objective: Objective) -> Continuation:
+        ordered = self._ordered(offers, context, objective)
+        first, plan = ordered[0], context.plan
+        following = Following(attempt=first.attempt, position=first.position)
         if plan.deadline_seconds is not None:
             left = plan.deadline_seconds - context.elapsed_seconds
-            if following.total_seconds > left:
-                return Continuation(attempt=None, reason="deadline")
+            if first.total_seconds > left:
+                return Continuation(following=None, reason="deadline")
         if context.reason == CUT:
             # The gateway or the instance cut it: what the client would get is no whole answer.
-            return Continuation(attempt=following.attempt, reason="was_cut")
+            return Continuation(following=following, reason="was_cut")
         value = value_of_going_on(
-            [one.attempt.chance or 0.0 for one in placed],
-            [one.price_seconds for one in placed],
-            worth_seconds=(plan.objective or objective).worth_seconds,
+            [one.attempt.chance or 0.0 for one in ordered],
+            [one.price_seconds for one in ordered],
+            worth_seconds=objective.worth_seconds,
         )
         if value > 0.0:
-            return Continuation(attempt=following.attempt, reason="worth_it")
-        return Continuation(attempt=None, reason="not_worth_it")
+            return Continuation(following=following, reason="worth_it")
+        return Continuation(following=None, reason="not_worth_it")
 
-    def _place(
+    def _ordered(self, offers: list[_Offer], context: AttemptContext, objective: Objective) -> list[_Offer]:
+        """Order the offers as they are best tried; as they were planned when their chances are known in that order alone."""
+        abilities = [one.attempt.ability for one in offers]
+        failed = [attempt.ability for attempt in context.failed]
+        known = [one for one in (*failed, *abilities) if one is not None]
+        if len(known) < len(failed) + len(offers):
+            return offers
+        table = table_of(known)
+        limits = limits_of(
+            [self._estimators.limits.limits(one.attempt.model) for one in offers],
+            [one.saved_most_seconds for one in offers],
+        )
+        steps = best_sequence(
+            table[len(failed) :],
+            weights_after(table, range(len(failed))),
+            np.array([one.price_seconds for one in offers]),
+            worth_seconds=objective.worth_seconds,
+            max_attempts=min(len(offers), context.plan.max_retries + 1 - context.number),
+            limits=limits,
+        )
+        return [offers[step.candidate].within(step, limits[step.candidate]) for step in steps]
+
+    def _offers(
         self,
-        attempts: list[CarriedAttempt],
-        places: list[Ints],
+        places: list[tuple[int, Ints]],
         plan: CarriedPlan,
         snapshot: FleetSnapshot,
         objective: Objective,
-    ) -> list[_Placed]:
-        """Put each attempt where it costs least, failing instances last."""
-        rows = np.concatenate(places)
-        lengths = [self._expected_output_tokens(attempt, plan.output_tokens) for attempt in attempts]
-        output_tokens = np.repeat(lengths, [len(found) for found in places])
+        text: TextProfile,
+    ) -> list[_Offer]:
+        """Put each attempt where it costs least, instances that failed lately last."""
+        if not places:
+            return []
+        attempts = [plan.attempts[position] for position, _ in places]
+        rows = np.concatenate([found for _, found in places])
+        lengths = [self._expected_output_tokens(attempt, plan.output_tokens, text) for attempt in attempts]
+        output_tokens = np.repeat(lengths, [len(found) for _, found in places])
         prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
             snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
         )
         price: Floats = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
-        if objective.seconds_per_usd > 0.0:
-            price = price + objective.seconds_per_usd * self._forecaster.attempt_usd(
-                snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens
-            )
+        usd = self._forecaster.attempt_usd(
+            snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens
+        )
+        price = price + objective.seconds_per_usd * usd
         ranked_by = price + SUSPECT_PRICE_SECONDS * snapshot.suspect[rows]
-        placed, start = [], 0
-        for attempt, found in zip(attempts, places, strict=True):
+        decoding = latency.iteration_seconds * np.maximum(0.0, output_tokens - 1.0)
+        saved = decoding * (
+            1.0 + objective.congestion_weight * latency.caused_seconds / latency.total_seconds
+        )
+        saved += objective.seconds_per_usd * self._forecaster.output_usd(
+            snapshot, rows, output_tokens=output_tokens
+        )
+        offers, start = [], 0
+        for (position, found), attempt in zip(places, attempts, strict=True):
             best = start + int(ranked_by[start : start + len(found)].argmin())
-            address = snapshot.table.addresses[rows[best]]
-            placed.append(
-                _Placed(
-                    attempt if address == attempt.address else replace(attempt, address=address),
-                    float(price[best]),
-                    float(latency.total_seconds[best]),
+            offers.append(
+                _Offer(
+                    position=position,
+                    attempt=replace(attempt, address=snapshot.table.addresses[rows[best]]),
+                    price_seconds=float(price[best]),
+                    total_seconds=float(latency.total_seconds[best]),
+                    saved_most_seconds=min(float(saved[best]), float(price[best])),
                 )
             )
             start += len(found)
-        return placed
+        return offers
 
-    def _expected_output_tokens(self, attempt: CarriedAttempt, provided: int | None) -> float:
-        limits = [limit for limit in (attempt.max_tokens, provided) if limit is not None]
-        return self._estimators.outputs.expected(attempt.model, TextProfile(), min(limits, default=None))
+    def _expected_output_tokens(
+        self, attempt: CarriedAttempt, provided: int | None, text: TextProfile
+    ) -> float:
+        # Where an answer is cut is weighed anew where the order is, from the whole answer's length.
+        cut = attempt.max_tokens if attempt.ability is None else None
+        limits = [limit for limit in (cut, provided) if limit is not None]
+        return self._estimators.outputs.expected(attempt.model, text, min(limits, default=None))
 
 
 def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot) -> Ints:

@@ -9,6 +9,7 @@ from extproc.decide.hedge import Runner
 from extproc.decide.plan import Attempt
 from extproc.decide.sequence import Step
 from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.coupling import Ability, abilities
 from extproc.fleet.snapshot import FleetTable
 
 
@@ -22,6 +23,7 @@ class Figure:
         caused: Delay caused to others, in seconds.
         usd: Price in dollars.
         own_chance: P(correct) as the next attempt.
+        ability: What the chances of all orders follow from; None when it is not wanted.
         step: Its place in the weighed sequence; None for a stand-in.
     """
 
@@ -31,6 +33,7 @@ class Figure:
     usd: float
     own_chance: float
     step: Step | None
+    ability: Ability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,13 @@ class Figures:
     by_row: dict[int, Figure]
 
     @classmethod
-    def of(cls, predictions: Predictions, ranking: Ranking, rows: list[int]) -> Figures:
+    def of(
+        cls, predictions: Predictions, ranking: Ranking, rows: list[int], *, wants_abilities: bool
+    ) -> Figures:
         """Look up `rows`; one that nobody ranked has no figures."""
         latency, wanted = predictions.latency, frozenset(rows)
         own_chance = (predictions.chances @ predictions.weights).tolist()
+        known = abilities(predictions.chances) if wants_abilities else None
         steps = dict(zip(ranking.positions, ranking.steps, strict=False))
         ranked = zip(predictions.rows[list(ranking.positions)].tolist(), ranking.positions, strict=True)
         return cls(
@@ -55,6 +61,7 @@ class Figures:
                     usd=float(predictions.usd[p]),
                     own_chance=own_chance[predictions.model[p]],
                     step=steps.get(p),
+                    ability=known[predictions.model[p]] if known else None,
                 )
                 for row, p in ranked
                 if row in wanted
@@ -88,6 +95,7 @@ class Figures:
             work_seconds=figure.latency + figure.caused,
             chance=figure.step.chance if figure.step and tells_chance else None,
             max_tokens=figure.step.max_tokens if figure.step else None,
+            ability=figure.ability if figure.step and tells_chance else None,
             latency_seconds=figure.latency,
             latency_upper_seconds=figure.upper,
             cost_usd=figure.usd,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from extproc.decide.sequence import Limits, Step, best_sequence
+from extproc.estimate.answer_limits import AnswerLimits
 from extproc.estimate.predictions import Predictions
 from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
 from extproc.sessions.book import SessionHistory
@@ -136,15 +137,19 @@ def _limits(
     with_others = 1.0 + objective.congestion_weight * latency.caused_seconds[positions] / total
     by_output = decoding * with_others + objective.seconds_per_usd * predictions.output_usd[positions]
     most = np.minimum(by_output, price[positions]).tolist()
-    found: list[Limits | None] = []
-    for model, most_saved in zip(models, most, strict=True):
-        known = predictions.limits[model]
-        if known is None:
-            found.append(None)
-            continue
-        saved = (1.0 - known.mean_share[:-1]) * most_saved
-        found.append(Limits(known.tokens[:-1], known.right_share[:-1], saved))
-    return found
+    return limits_of([predictions.limits[model] for model in models], most)
+
+
+def limits_of(
+    known: Sequence[AnswerLimits | None], most_saved_seconds: Sequence[float]
+) -> list[Limits | None]:
+    """What the answers of some candidates may be cut at, given what no answer at all would save of each one's price."""
+    return [
+        None
+        if one is None
+        else Limits(one.tokens[:-1], one.right_share[:-1], (1.0 - one.mean_share[:-1]) * most)
+        for one, most in zip(known, most_saved_seconds, strict=True)
+    ]
 
 
 def rank_laar(predictions: Predictions, snapshot: FleetSnapshot, *, penalty: float) -> Ranking:

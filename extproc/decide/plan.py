@@ -9,6 +9,7 @@ import numpy as np
 
 from extproc.decide.first_correct import Objective
 from extproc.estimate.cost import expected_plan_usd
+from extproc.estimate.quality.coupling import Ability
 
 
 def longest_tokens(prompt_tokens: int, longest_share: float) -> int:
@@ -70,6 +71,7 @@ class Attempt:
         cost_usd: Predicted price of the attempt; None when nobody estimated it.
         max_tokens: Output tokens at which the answer is cut, and the next attempt follows; None to leave the body's
             limit.
+        ability: What the chances of all orders of the attempts follow from; None when nobody estimated it.
     """
 
     address: str
@@ -81,6 +83,7 @@ class Attempt:
     latency_upper_seconds: float | None = None
     cost_usd: float | None = None
     max_tokens: int | None = None
+    ability: Ability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -154,7 +154,9 @@ def plan_ranked(
     if not is_verified:
         rows = _of_first_model(rows, predictions, pool, budget, snapshot)
     rows = rows[: policy.max_attempts]
-    figures = Figures.of(predictions, ranking, rows)
+    # Chances that hang on what a session's failures said cannot be worked out again from the abilities alone.
+    wants_abilities = is_verified and not predictions.failed
+    figures = Figures.of(predictions, ranking, rows, wants_abilities=wants_abilities)
     attempts = tuple(figures.attempt(row, table, tells_chance=tells_chances) for row in rows)
     route_cluster = policy.union_cluster if is_verified else _route_cluster(attempts, policy)
     patience = _patience(

@@ -100,6 +100,11 @@ class Forecaster:
         self._follow(snapshot.table)
         return self._prices.attempt_usd(rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
 
+    def output_usd(self, snapshot: FleetSnapshot, rows: Ints, *, output_tokens: Floats) -> Floats:
+        """The part of `attempt_usd` that the output takes."""
+        self._follow(snapshot.table)
+        return self._prices.output_usd(rows, output_tokens=output_tokens)
+
     def _follow(self, table: FleetTable) -> None:
         if table is not self._table:
             self._table, self._prices = table, PriceTable.of(table)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from extproc.decide.attempts import NO_PLAN, AttemptContext, CarriedAttempt, CarriedPlan
+from extproc.decide.attempts import NO_PLAN, AttemptContext, CarriedAttempt, CarriedPlan, Following
 from extproc.errors import ProtocolError
 from extproc.protocol import attempt_answers as answers
 from extproc.protocol import names
@@ -58,6 +58,8 @@ class AttemptExchange:
         self._max_answer_bytes = max_answer_bytes
         self._position = 0
         self._hosts_used = 0
+        self._made: tuple[int, ...] = ()
+        self._was_named = False
         self._expectation = ""
         self._request_body: bytes | None = None
         self._response = ResponseHead()
@@ -71,7 +73,7 @@ class AttemptExchange:
     @property
     def is_last(self) -> bool:
         """True when the plan holds no further attempt, or Envoy may not make one."""
-        return self._position + 1 >= len(self.plan.attempts) or self.number > self.plan.max_retries
+        return not self.plan.remaining(self._made) or self.number > self.plan.max_retries
 
     @property
     def is_retried_by_itself(self) -> bool:
@@ -88,7 +90,7 @@ class AttemptExchange:
         return AttemptContext(
             decision_id=self.decision_id,
             plan=self.plan,
-            position=self._position,
+            made=self._made,
             number=self.number,
             reason=reason,
             elapsed_seconds=self._elapsed_ms(now_unix_ms) / 1000,
@@ -116,12 +118,12 @@ class AttemptExchange:
                 self._step(AttemptInput.LEFTOVER)
         return None
 
-    def conclude(self, verdict: Verdict, following: CarriedAttempt | None, *, now_unix_ms: int) -> None:
+    def conclude(self, verdict: Verdict, following: Following | None, *, now_unix_ms: int) -> None:
         """Give the verdict on the held answer, and ask Envoy for the attempt that follows.
 
         Args:
             verdict: The word on the answer.
-            following: The plan's next attempt, perhaps on another instance; None when the client gets the answer.
+            following: The attempt that follows; None when the client gets the answer.
             now_unix_ms: Milliseconds since the epoch.
 
         Raises:
@@ -168,18 +170,27 @@ class AttemptExchange:
             self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
 
     def _place(self, plan: CarriedPlan, address: str, number: int | None, naming: Naming) -> int | None:
-        """Find which of the plan's attempts is made at `address`; None when none is."""
+        """Find which of the plan's attempts is made at `address`, and which ones are over; None when none is made there."""
         if not plan.attempts:
             return None
         is_named = naming.number == number and naming.address == address
         if is_named and naming.position < len(plan.attempts):
-            self.attempt = replace(plan.attempts[naming.position], address=address)
+            position = naming.position
+            planned = plan.attempts[naming.position]
+            self.attempt = replace(
+                planned, address=address, chance=naming.chance, max_tokens=naming.max_tokens
+            )
             self._hosts_used = naming.hosts_used
-            return naming.position
-        position = plan.position_of(address)
-        if position is not None:
+        else:
+            found = plan.position_of(address)
+            if found is None:
+                return None
+            position = found
             self.attempt = plan.attempts[position]
             self._hosts_used = position + 1
+        self._was_named = naming.number > 0
+        before = naming.made if self._was_named else range(position)
+        self._made = (*(one for one in before if one != position), position)
         return position
 
     def _receive_request_body(self, message: wire.HttpBody) -> None:
@@ -239,7 +250,7 @@ class AttemptExchange:
         if was_awaiting_error:
             is_overflow = is_context_overflow(message.body)
             verdict = _OVERFLOW if is_overflow else Verdict(VerdictKind.UNVERIFIED, "skipped.status_400")
-            following = self._planned_next() if is_overflow else None
+            following = self._roomier() if is_overflow else None
             self._release(verdict, goes_on=is_overflow, following=following, now_unix_ms=now_unix_ms)
             return None
         return AnswerReady(
@@ -253,40 +264,50 @@ class AttemptExchange:
     def _pass_on(self, verdict: Verdict, now_unix_ms: int) -> None:
         response = answers.pass_on(self._marks(verdict, now_unix_ms))
         # Envoy goes on to the next host of its list: one whose model's answer was rejected, if others were named since.
-        if self.is_retried_by_itself and self._hosts_used < self._position:
-            planned = self.plan.attempts[self._position]
+        if self.is_retried_by_itself and self._hosts_used in self._made:
+            planned, position = self.plan.attempts[self._position], self._position
             if planned.address == self.attempt.address:
-                self._name(response, self.plan.attempts[self._position + 1], self._position + 1)
-            else:
-                self._name(response, planned, self._position)
+                position = self.plan.remaining(self._made)[0]
+                planned = self.plan.attempts[position]
+            self._name(response, Following(attempt=planned, position=position))
         self._responses.append(response)
         self._keep(Conclusion(verdict=verdict, goes_on=False, is_held=False))
 
     def _release(
-        self, verdict: Verdict, *, goes_on: bool, following: CarriedAttempt | None, now_unix_ms: int
+        self, verdict: Verdict, *, goes_on: bool, following: Following | None, now_unix_ms: int
     ) -> None:
         response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on)
         if following is not None:
-            self._name(response, following, self._position + 1)
+            self._name(response, following)
         self._responses.append(response)
-        next_address = following.address if following else ""
+        next_address = following.attempt.address if following else ""
         self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True, next_address=next_address))
 
-    def _planned_next(self) -> CarriedAttempt | None:
-        """Return the plan's next attempt; None when it holds none, or travels without those that follow."""
-        to_come = self.plan.attempts[self._position + 1 :] if self.plan.is_marked else ()
-        return to_come[0] if to_come else None
+    def _roomier(self) -> Following | None:
+        """Return the attempt that a rejected length leads to; None when it travels without those that follow."""
+        position = self._position + 1
+        if not self.plan.is_marked or position >= len(self.plan.attempts) or position in self._made:
+            return None
+        return Following(attempt=self.plan.attempts[position], position=position)
 
-    def _name(self, response: wire.ProcessingResponse, following: CarriedAttempt, position: int) -> None:
-        """Send Envoy to the attempt that follows, unless its list of hosts leads there by itself."""
-        hosts = self.plan.attempts[self._hosts_used :]
-        if hosts and hosts[0].address == following.address:
-            return
+    def _name(self, response: wire.ProcessingResponse, following: Following) -> None:
+        """Send Envoy to the attempt that follows, unless its list of hosts leads to that very attempt by itself.
+
+        Once a try was named all that follow are: which attempts are over can no longer be told from the host.
+        """
+        attempt = following.attempt
+        if not self._was_named and following.position == self._hosts_used:
+            planned = self.plan.attempts[following.position]
+            if (planned.address, planned.max_tokens) == (attempt.address, attempt.max_tokens):
+                return
         naming = Naming(
-            address=following.address,
-            position=position,
+            address=attempt.address,
+            position=following.position,
             number=self.number + 1,
             hosts_used=self._hosts_used,
+            made=self._made,
+            chance=attempt.chance,
+            max_tokens=attempt.max_tokens,
         )
         answers.name_next(response, naming)
 

@@ -6,7 +6,7 @@ A version, then `key=value` fields, separated by `;`:
     2;api=chat_completions;verify=1;start=1790000000000;try=10.0.0.1:8000|qwen|0.6|512|o;try=10.0.0.3:8000|llama|0.4||
 
 Version 1 says only whose context-length rejection is retried. Version 2 has a `try` per attempt (address, model, chance,
-output limit, flags) and what judging its answer takes. A reader skips fields that it does not know and treats a text
+output limit, flags; log odds and slope of the model where they are known) and what judging its answer takes. A reader skips fields that it does not know and treats a text
 that it cannot read as the absence of a plan, so that replicas of two versions can serve one request.
 """
 
@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote
 from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
 from extproc.decide.first_correct import Objective
 from extproc.decide.plan import Attempt, Plan
+from extproc.estimate.quality.coupling import Ability
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
 
@@ -29,6 +30,10 @@ _PLAIN_CHARACTERS = "/:@+,~"
 """Besides letters, digits and `_.-`: what a model's name keeps, since it separates nothing in this header."""
 
 _LONGEST_SPEC = 2048
+_ABILITY_FIELDS = 2
+_MOST_LOG_ODDS = 100.0
+_MOST_SLOPE = 20.0
+"""Far beyond what any fit says, so that no chance is exactly 0 or 1."""
 
 
 def encode_attempt_plan(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> str:
@@ -102,7 +107,10 @@ def _write_try(attempt: Attempt, retries_overflow: bool) -> str:
     chance = "" if attempt.chance is None else f"{attempt.chance:.4g}"
     limit = "" if attempt.max_tokens is None else str(attempt.max_tokens)
     flags = _OVERFLOW_FLAG if retries_overflow else ""
-    return f"try={attempt.address}|{quote(attempt.model, safe=_PLAIN_CHARACTERS)}|{chance}|{limit}|{flags}"
+    fields = [attempt.address, quote(attempt.model, safe=_PLAIN_CHARACTERS), chance, limit, flags]
+    if attempt.ability is not None:
+        fields += [f"{attempt.ability.log_odds:.4g}", f"{attempt.ability.slope:.4g}"]
+    return f"try={'|'.join(fields)}"
 
 
 def _read_overflow(addresses: str) -> CarriedPlan:
@@ -146,7 +154,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
 
 
 def _read_try(text: str) -> CarriedAttempt:
-    address, model, chance, limit, flags, *_ = text.split("|")
+    address, model, chance, limit, flags, *more = text.split("|")
     if not address:
         raise ValueError("an attempt without an address")
     return CarriedAttempt(
@@ -155,7 +163,15 @@ def _read_try(text: str) -> CarriedAttempt:
         chance=_read_number(chance) if chance else None,
         max_tokens=int(limit) if limit else None,
         retries_overflow=_OVERFLOW_FLAG in flags,
+        ability=_read_ability(more[0], more[1]) if len(more) >= _ABILITY_FIELDS else None,
     )
+
+
+def _read_ability(log_odds: str, slope: str) -> Ability:
+    found = Ability(_read_number(log_odds), _read_number(slope))
+    if abs(found.log_odds) > _MOST_LOG_ODDS or not 0.0 <= found.slope <= _MOST_SLOPE:
+        raise ValueError("not the log odds and the slope of a model")
+    return found
 
 
 def _read_pair(text: str | None) -> tuple[float, float] | None:

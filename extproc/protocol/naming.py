@@ -8,7 +8,7 @@ next host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,9 @@ ADDRESS: Final = "address"
 _POSITION: Final = "position"
 _NUMBER: Final = "number"
 _HOSTS_USED: Final = "hosts_used"
+_MADE: Final = "made"
+_CHANCE: Final = "chance"
+_MAX_TOKENS: Final = "max_tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,18 @@ class Naming:
         position: Index of the plan's attempt that is made there.
         number: The upstream try that it is for, from 1.
         hosts_used: Hosts of the plan's list that Envoy has used up.
+        made: Indexes of the attempts that were over by then, in order.
+        chance: P(correct) given that they failed; None when nobody estimated it.
+        max_tokens: Output tokens at which the answer is cut; None for no limit.
     """
 
     address: str = ""
     position: int = 0
     number: int = 0
     hosts_used: int = 0
+    made: tuple[int, ...] = ()
+    chance: float | None = None
+    max_tokens: int | None = None
 
 
 NOTHING_NAMED: Final = Naming()
@@ -63,6 +72,12 @@ def write_naming(fields: Mapping[str, Value], naming: Naming) -> None:
     fields[_POSITION].number_value = naming.position
     fields[_NUMBER].number_value = naming.number
     fields[_HOSTS_USED].number_value = naming.hosts_used
+    made = fields[_MADE].list_value.values
+    for position in naming.made:
+        made.add().number_value = position
+    # Zero for None: the fields of an earlier naming would stay otherwise.
+    fields[_CHANCE].number_value = naming.chance or 0.0
+    fields[_MAX_TOKENS].number_value = naming.max_tokens or 0
 
 
 def read_naming(message: wire.ProcessingRequest) -> Naming:
@@ -72,12 +87,15 @@ def read_naming(message: wire.ProcessingRequest) -> Naming:
     namespace = message.metadata_context.filter_metadata.get(names.NEXT_NAMESPACE)
     if namespace is None or ADDRESS not in namespace.fields:
         return NOTHING_NAMED
-    fields: MutableMapping[str, Value] = namespace.fields
-    if not all(key in fields for key in (_POSITION, _NUMBER, _HOSTS_USED)):
+    fields: Mapping[str, Value] = namespace.fields
+    if not all(key in fields for key in (_POSITION, _NUMBER, _HOSTS_USED, _MADE)):
         return NOTHING_NAMED
     return Naming(
         address=fields[ADDRESS].string_value,
         position=int(fields[_POSITION].number_value),
         number=int(fields[_NUMBER].number_value),
         hosts_used=int(fields[_HOSTS_USED].number_value),
+        made=tuple(int(value.number_value) for value in fields[_MADE].list_value.values),
+        chance=fields[_CHANCE].number_value or None,
+        max_tokens=int(fields[_MAX_TOKENS].number_value) or None,
     )

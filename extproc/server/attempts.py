@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from grpc.aio import EOF, ServicerContext  # type: ignore[attr-defined] # grpc-stubs lacks EOF
 
-from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
+from extproc.decide.attempts import AttemptContext, CarriedPlan, Continuation, Following
 from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -34,7 +34,7 @@ _Context: TypeAlias = ServicerContext[wire.ProcessingRequest, wire.ProcessingRes
 
 def go_on_while_planned(context: AttemptContext) -> Continuation:
     """Make every attempt that the plan holds, where it is planned."""
-    return Continuation(attempt=context.next_attempt, reason="planned")
+    return Continuation.as_planned(context, "planned")
 
 
 def learn_nothing(_record: AttemptRecord) -> None:
@@ -126,11 +126,11 @@ class AttemptServer:
                 exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
                 await _send(context, exchange)
                 verdict = self._verifier.judged(checked, *await self._ask_judge(checked.judge_call))
-        following: CarriedAttempt | None = None
+        following: Following | None = None
         now_unix_ms = self._now_unix_ms()
         if verdict.kind is VerdictKind.REJECTED and not exchange.is_last:
             continuation = self._go_on(exchange.context(verdict.reason, now_unix_ms))
-            following, attempt.budget = continuation.attempt, continuation.reason
+            following, attempt.budget = continuation.following, continuation.reason
         exchange.conclude(verdict, following, now_unix_ms=now_unix_ms)
 
     def _tell(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from extproc.decide.attempts import CarriedAttempt
 from extproc.decide.plan import Plan
 
 
@@ -61,7 +62,8 @@ class Try:
     Attributes:
         address: Instance.
         model: Model that it serves.
-        position: Index of the plan's attempt that it makes.
+        attempt: The plan's attempt that it makes, as that was named when an answer was rejected; None as planned.
+        position: Its index in the plan.
         started_seconds: When it was sent.
         ended_seconds: When it ended; None while it is under way.
         status: 200; 400 too long; 503 queue full; 0 when it was given up.
@@ -74,6 +76,7 @@ class Try:
     model: str
     position: int
     started_seconds: float
+    attempt: CarriedAttempt | None = None
     ended_seconds: float | None = None
     status: int = 0
     output_tokens: int = 0

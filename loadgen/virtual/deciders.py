@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
-from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Following
 from extproc.decide.continuation import CUT
 from extproc.decide.plan import Plan
 from extproc.facts.grams import hash_grams
@@ -32,7 +32,7 @@ class Decider(Protocol):
         """What to do with a question; None to give up."""
         ...
 
-    def following(self, report: Report, now: float) -> CarriedAttempt | None:
+    def following(self, report: Report, now: float) -> Following | None:
         """The attempt that follows the wrong answer of a verified course's last try; None to end it."""
         ...
 
@@ -87,7 +87,7 @@ class PolicyDecider:
         )
         return Course(decision_id=decision_id, addresses=(address,))
 
-    def following(self, report: Report, now: float) -> CarriedAttempt | None:  # noqa: ARG002 - the protocol's
+    def following(self, report: Report, now: float) -> Following | None:  # noqa: ARG002 - the protocol's
         """None: a course of one try ends with it."""
         return None
 
@@ -157,23 +157,24 @@ class RouterDecider:
             return False
         return self._worth_seconds * attempt.chance <= attempt.work_seconds
 
-    def following(self, report: Report, now: float) -> CarriedAttempt | None:
+    def following(self, report: Report, now: float) -> Following | None:
         """As the service decides between two tries: at the load of this moment."""
         plan, facts = self._plans[report.course.decision_id]
-        last = report.tries[-1]
-        if last.position + 1 >= len(plan.attempts):
+        last, carried = report.tries[-1], _carried(plan, facts)
+        made = tuple(dict.fromkeys(attempt.position for attempt in report.tries))
+        if not carried.remaining(made):
             return None
         following = self._router.continuation(
             AttemptContext(
                 decision_id=plan.decision_id,
-                plan=_carried(plan, facts),
-                position=last.position,
+                plan=carried,
+                made=made,
                 number=len(report.tries),
                 reason=CUT if last.was_cut else "expectation.exact",
                 elapsed_seconds=now - report.started_seconds,
             ),
             now,
-        ).attempt
+        ).following
         if following is not None:
             self._judged(plan, last, following)
         return following
@@ -190,15 +191,15 @@ class RouterDecider:
                 facts.session, attempt=None, is_correct=bool(report.delivered.is_correct), now=now
             )
 
-    def _judged(self, plan: Plan, judged: Try, following: CarriedAttempt | None) -> None:
+    def _judged(self, plan: Plan, judged: Try, following: Following | None) -> None:
         self._router.record_verdict(
             plan.decision_id,
             model=judged.model,
             address=judged.address,
-            chance=plan.attempts[judged.position].chance,
+            chance=(judged.attempt or plan.attempts[judged.position]).chance,
             is_correct=bool(judged.is_correct),
             goes_on=following is not None,
-            next_address=following.address if following else None,
+            next_address=following.attempt.address if following else None,
             completion_tokens=judged.output_tokens,
             was_cut=judged.was_cut,
         )
@@ -266,6 +267,7 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
                 model=attempt.model,
                 chance=attempt.chance,
                 max_tokens=attempt.max_tokens,
+                ability=attempt.ability,
             )
             for attempt in plan.attempts
         ),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import CarriedAttempt, Following
 from loadgen.engine.config import EngineConfig
 from loadgen.engine.records import Completion, QueueFullError
 from loadgen.questions.question import Question
@@ -42,7 +42,7 @@ class Gateway:
         models: Mapping[str, str],
         events: Events,
         on_try: Callable[[Report, Try], None],
-        following: Callable[[Report], CarriedAttempt | None],
+        following: Callable[[Report], Following | None],
         *,
         keeps_prefixes: bool = False,
     ) -> None:
@@ -66,10 +66,11 @@ class Gateway:
         if call.is_over:
             return
         number = len(call.report.tries)
-        position, address, limit = call.take_next()
+        position, named, address, limit = call.take_next()
         attempt = Try(
             address=address,
             model=self._models[address],
+            attempt=named,
             position=position,
             started_seconds=self._events.now,
         )
@@ -106,7 +107,7 @@ class Gateway:
         is_final = attempt.is_correct or not call.course.is_verified
         following = self._following(call.report) if not is_final and call.can_retry else None
         if following is not None:
-            call.name_next(following, attempt.position + 1)
+            call.name_next(following)
             self._retry(call)
         elif is_final or not (call.pending or call.is_retrying):
             self._end(call, HTTPStatus.OK, attempt)
@@ -173,6 +174,7 @@ class _Call:
     __slots__ = (
         "_hosts_used",
         "_named",
+        "_was_named",
         "course",
         "is_over",
         "is_retrying",
@@ -193,22 +195,29 @@ class _Call:
         self.is_over = False
         self.is_retrying = False
         self._hosts_used = 0
-        self._named: tuple[int, CarriedAttempt] | None = None
+        self._named: Following | None = None
+        self._was_named = False
 
-    def name_next(self, attempt: CarriedAttempt, position: int) -> None:
-        """Send the next try to the instance of an attempt, unless the list of hosts leads there by itself."""
-        to_come = self.course.addresses[self._hosts_used :]
-        if not to_come or to_come[0] != attempt.address:
-            self._named = (position, attempt)
+    def name_next(self, following: Following) -> None:
+        """Send the next try to the instance of an attempt, unless the list of hosts leads to that attempt by itself."""
+        position = self._hosts_used
+        is_next = following.position == position and (
+            self.course.addresses[position],
+            self.course.limit(position),
+        ) == (following.attempt.address, following.attempt.max_tokens)
+        if self._was_named or not is_next:
+            self._named = following
+            self._was_named = True
 
-    def take_next(self) -> tuple[int, str, int | None]:
-        """Index of the attempt that is made next, its instance and its limit of output tokens."""
+    def take_next(self) -> tuple[int, CarriedAttempt | None, str, int | None]:
+        """The attempt that is made next: index, how it was named, instance, limit of output tokens."""
         if self._named is not None:
-            (position, attempt), self._named = self._named, None
-            return position, attempt.address, attempt.max_tokens
+            following, self._named = self._named, None
+            attempt = following.attempt
+            return following.position, attempt, attempt.address, attempt.max_tokens
         position = self._hosts_used
         self._hosts_used += 1
-        return position, self.course.addresses[position], self.course.limit(position)
+        return position, None, self.course.addresses[position], self.course.limit(position)
 
     @property
     def can_retry(self) -> bool:

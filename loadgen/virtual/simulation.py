@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import Following
 from extproc.fleet.topology import Price
 from loadgen.questions.question import Question
 from loadgen.virtual.course import Report, Try
@@ -212,7 +212,7 @@ class Simulation:
         if self._on_done is not None:
             self._on_done()
 
-    def _following(self, report: Report) -> CarriedAttempt | None:
+    def _following(self, report: Report) -> Following | None:
         return self._decider.following(report, self._events.now)
 
     def _on_try(self, report: Report, attempt: Try) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,7 +160,8 @@ def test_the_budget_decides_after_a_rejection(
 
     def budget(context: AttemptContext) -> Continuation:
         asked.append(context)
-        return Continuation(attempt=context.next_attempt if goes_on else None, reason="because")
+        planned = Continuation.as_planned(context, "because")
+        return planned if goes_on else replace(planned, following=None)
 
     stream = serve(a_try(), verifier=FakeVerifier(Checked(REJECTED)), go_on=budget)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import CarriedAttempt, Following
 from loadgen.engine.config import EngineConfig
 from loadgen.questions.question import Question
 from loadgen.virtual.course import Course, Report, Try
@@ -15,16 +15,18 @@ STEP = 0.1
 """Seconds of one iteration: an answer of n tokens takes n of them, its prompt 1 more token's time at most."""
 
 
-def as_planned(report: Report) -> CarriedAttempt:
+def as_planned(report: Report) -> Following:
     """The attempt after the last one, where the plan has it."""
-    return CarriedAttempt(address=report.course.addresses[report.tries[-1].position + 1])
+    position = report.tries[-1].position + 1
+    address = report.course.addresses[position]
+    return Following(attempt=CarriedAttempt(address=address), position=position)
 
 
 class Stage:
     """A gateway before instances a (small, wrong), b (right) and c (right), and what it reports."""
 
     def __init__(
-        self, *, following: Callable[[Report], CarriedAttempt | None] | None = None, **config: int
+        self, *, following: Callable[[Report], Following | None] | None = None, **config: int
     ) -> None:
         self.events = Events()
         self.tries: list[Try] = []
@@ -173,3 +175,40 @@ def test_an_answer_that_is_cut_is_wrong_and_goes_on() -> None:
         for attempt in report.tries
     ]
     assert report.delivered is report.tries[1]
+
+
+def test_a_wrong_answer_is_followed_where_that_is_named() -> None:
+    """With the limit that was named; the plan's own host comes after, when the named one's answer is cut."""
+
+    def elsewhere(report: Report) -> Following:
+        if len(report.tries) > 1:
+            return Following(attempt=CarriedAttempt(address="b"), position=1)
+        return Following(attempt=CarriedAttempt(address="c", max_tokens=3), position=2)
+
+    stage = Stage(following=elsewhere)
+    stage.send(a_course("a", "b", "c", is_verified=True))
+
+    report = stage.run()
+
+    assert [("a", 0, 10), ("c", 2, 3), ("b", 1, 10)] == [
+        (attempt.address, attempt.position, attempt.output_tokens) for attempt in report.tries
+    ]
+    assert report.delivered is report.tries[2]
+
+
+def test_a_named_host_that_is_full_is_followed_by_the_plans_next_one() -> None:
+    """As in Envoy, whose list of hosts is where it was."""
+    stage = Stage(
+        max_num_queued_reqs=1,
+        following=lambda _: Following(attempt=CarriedAttempt(address="a"), position=1),
+    )
+    stage.send(a_course("a", decision_id="first"), tokens=100)
+    stage.events.after(0.05, lambda: stage.send(a_course("a", decision_id="waiting")))
+    limits = (1, None, None)
+    stage.send(a_course("c", "b", "a", decision_id="second", is_verified=True, max_tokens=limits))
+    while stage.events.step():
+        pass
+    second = next(report for report in stage.reports if report.course.decision_id == "second")
+    assert [("c", 200), ("a", 503), ("b", 200)] == [
+        (attempt.address, attempt.status) for attempt in second.tries
+    ]

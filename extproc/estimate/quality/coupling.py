@@ -14,6 +14,7 @@ depend on the slopes, which is why they can be fitted, learned and guarded on th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,19 @@ def _normal_nodes(count: int) -> tuple[Floats, Floats]:
 
 
 NODES, WEIGHTS = _normal_nodes(NODE_COUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What a model can do about one question: its chances at every difficulty follow from it.
+
+    Attributes:
+        log_odds: c, the log odds of being right on a question of mean difficulty.
+        slope: a, the discrimination, at least 0.
+    """
+
+    log_odds: float
+    slope: float
 
 
 def ability(weights: Floats) -> tuple[float, float]:
@@ -69,6 +83,22 @@ def tabulate(log_odds: Floats, slopes: Floats) -> Floats:
     missing = log_odds - np.log(mean / rest)
     centre += missing * mean * rest / (mean - (table * table) @ WEIGHTS)
     return _sigmoid(centre[:, None] + reach)
+
+
+def abilities(table: Floats) -> list[Ability]:
+    """Read c and a of each model out of its chances at the nodes, shape (models, nodes)."""
+    middle = NODE_COUNT // 2
+    # Beside the middle no chance is so near to 0 or 1 that its log odds are lost.
+    around = table[:, middle - 1 : middle + 2]
+    odds = np.log(around / (1.0 - around))
+    slopes = np.maximum(0.0, (odds[:, 2] - odds[:, 0]) / (NODES[middle + 1] - NODES[middle - 1]))
+    return [Ability(*pair) for pair in zip(odds[:, 1].tolist(), slopes.tolist(), strict=True)]
+
+
+def table_of(found: Sequence[Ability]) -> Floats:
+    """Chances at each node of models with these abilities, shape (models, nodes)."""
+    log_odds, slopes = np.array([(one.log_odds, one.slope) for one in found]).T
+    return _sigmoid(log_odds[:, None] + slopes[:, None] * NODES)
 
 
 def weights_after(table: Floats, failed: Sequence[int]) -> Floats:

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import Following
 from extproc.fleet.load import LoadBook
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.vllm_metrics import InstanceMetrics
@@ -170,7 +170,7 @@ class BalanceDecider:
     def _longest(self, question: Question) -> float:
         return float(self._sight.near_tokens[self._sight.row(question)].max())
 
-    def following(self, report: Report, now: float) -> CarriedAttempt | None:  # noqa: ARG002 - the protocol's
+    def following(self, report: Report, now: float) -> Following | None:  # noqa: ARG002 - the protocol's
         """None: a course of one try ends with it."""
         return None
 

@@ -21,10 +21,11 @@ def elsewhere(*addresses: str) -> Callable[[AttemptContext], Continuation]:
     to_come = list(addresses)
 
     def go_on(context: AttemptContext) -> Continuation:
-        attempt = context.next_attempt
-        if to_come:
-            attempt = replace(attempt, address=to_come.pop(0))
-        return Continuation(attempt=attempt, reason="worth_it")
+        planned = Continuation.as_planned(context, "worth_it")
+        if not to_come or planned.following is None:
+            return planned
+        attempt = replace(context.next_attempt, address=to_come.pop(0))
+        return replace(planned, following=replace(planned.following, attempt=attempt))
 
     return go_on
 

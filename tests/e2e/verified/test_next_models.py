@@ -107,7 +107,7 @@ async def test_the_budget_can_stop_a_plan(system: System) -> None:
 
     def not_worth_it(context: AttemptContext) -> Continuation:
         asked.append(context)
-        return Continuation(attempt=None, reason="not-worth-it")
+        return Continuation(following=None, reason="not-worth-it")
 
     system.go_on = not_worth_it
     system.answers["u1"] = says("wrong")

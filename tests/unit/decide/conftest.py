@@ -19,6 +19,7 @@ from extproc.estimate.latency_filter import LEVELS
 from extproc.estimate.latency_upper import UpperFactors
 from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.coupling import NODE_COUNT, WEIGHTS
 from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.load import LoadBook
@@ -102,8 +103,8 @@ def make_predictions() -> Callable[..., Predictions]:
         total = np.array(seconds)
         return replace(
             made,
-            chances=np.array(chances)[:, np.newaxis],
-            weights=np.ones(1),
+            chances=np.repeat(np.array(chances)[:, np.newaxis], NODE_COUNT, axis=1),
+            weights=WEIGHTS,
             latency=replace(
                 made.latency,
                 total_seconds=total,

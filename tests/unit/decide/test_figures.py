@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -27,6 +28,7 @@ def figures(snapshot: FleetSnapshot, make_predictions: Callable[..., Predictions
             positions=(2, 0), steps=(Step(candidate=2, chance=0.65, is_worth_it=True),), reason="utility"
         ),
         [2, 0, 1],
+        wants_abilities=True,
     )
 
 
@@ -43,6 +45,9 @@ def test_an_attempt_holds_what_is_predicted_of_it(snapshot: FleetSnapshot, figur
         unknown.address, unknown.latency_seconds, unknown.work_seconds,
     )  # fmt: skip
     assert figures.attempt(2, snapshot.table, tells_chance=False).chance is None
+    assert weighed.ability is not None
+    assert pytest.approx((math.log(0.7 / 0.3), 0.0)) == (weighed.ability.log_odds, weighed.ability.slope)
+    assert (None, None) == (stand_in.ability, unknown.ability)
 
 
 def test_a_runner_costs_by_the_second(figures: Figures) -> None:
@@ -51,7 +56,7 @@ def test_a_runner_costs_by_the_second(figures: Figures) -> None:
     runner = figures.runner(2, objective)
 
     assert runner is not None
-    assert (2.0, 0.7) == (runner.expected_seconds, runner.chance)
+    assert pytest.approx((2.0, 0.7)) == (runner.expected_seconds, runner.chance)
     assert pytest.approx(4.0) == runner.upper_seconds
     assert runner.cost_per_second == pytest.approx(0.3 * 10.0 / 2.0)
     assert figures.runner(1, objective) is None

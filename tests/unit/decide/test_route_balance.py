@@ -9,6 +9,7 @@ import pytest
 from extproc.decide.route_balance import QualityNorm, order_by_score, score_terms
 from extproc.decide.weights import PRESETS, Preset, Weights
 from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.coupling import NODE_COUNT
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Cluster, Fleet
 
@@ -55,7 +56,7 @@ def test_minmax_stretches_small_differences(snapshot: FleetSnapshot, predictions
 
 def test_equal_candidates_and_free_models_divide_by_nothing(predictions: Predictions) -> None:
     """One chance for all and no price at all give finite terms."""
-    same = replace(predictions, chances=np.full((2, 1), 0.5), usd=np.zeros(4))
+    same = replace(predictions, chances=np.full((2, NODE_COUNT), 0.5), usd=np.zeros(4))
     terms = score_terms(same, PRESETS[Preset.BALANCED], QualityNorm.MINMAX)
 
     assert [0.0] * 4 == terms.quality.tolist()

@@ -83,6 +83,37 @@ def test_advances_along_the_plan() -> None:
     assert {A: 0, B: 1} == book.sequences_by_address()
 
 
+def test_a_named_instance_comes_before_the_rest_of_the_plan() -> None:
+    """It is charged in the plan's place, which goes on where it stood when the named one fails."""
+    book = LoadBook(fleet_of(A, B, C))
+    charge(book, "d", A, B)
+
+    assert book.advance("d", A, C) is True
+    assert {A: 0, B: 0, C: 1} == book.sequences_by_address()
+    assert book.advance("d", C) is True
+    assert {A: 0, B: 1, C: 0} == book.sequences_by_address()
+    assert book.advance("d", B) is False
+
+
+def test_naming_the_plans_next_instance_changes_nothing() -> None:
+    """The plan ends where it would have ended."""
+    book = LoadBook(fleet_of(A, B))
+    charge(book, "d", A, B)
+
+    assert book.advance("d", A, B) is True
+    assert {A: 0, B: 1} == book.sequences_by_address()
+    assert book.advance("d", B) is False
+
+
+def test_a_plan_at_its_end_can_be_sent_elsewhere() -> None:
+    """The named instance stands for a host that Envoy has skipped."""
+    book = LoadBook(fleet_of(A, B))
+    charge(book, "d", A)
+
+    assert book.advance("d", A, B) is True
+    assert {A: 0, B: 1} == book.sequences_by_address()
+
+
 def test_a_race_charges_both_instances() -> None:
     """When it is due the next one has the request, too; each further race follows as much later; the end frees all."""
     book = LoadBook(fleet_of(A, B, C))

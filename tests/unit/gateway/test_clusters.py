@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from extproc.gateway.render import envoy_tree
 from extproc.settings.load import parse_settings
 
@@ -11,10 +13,10 @@ OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def test_there_is_one_per_deployment_the_union_and_the_service(clusters: dict[str, Any]) -> None:
     """Spans go to the service, so nothing else is called."""
-    assert ["a-short", "b-long", "fleet", "extproc"] == list(clusters)
+    assert ["a-short", "b-long", "fleet", "fleet_named", "extproc"] == list(clusters)
 
 
-def test_only_the_union_calls_the_service_per_try(clusters: dict[str, Any]) -> None:
+def test_only_the_union_and_named_instances_call_the_service_per_try(clusters: dict[str, Any]) -> None:
     """The deployments are the fast path."""
     filters = {
         name: [
@@ -24,12 +26,24 @@ def test_only_the_union_calls_the_service_per_try(clusters: dict[str, Any]) -> N
         for name, cluster in clusters.items()
     }
 
+    per_try = ["ttca.attempt", "envoy.filters.http.upstream_codec"]
     assert {
         "a-short": [],
         "b-long": [],
         "extproc": [],
-        "fleet": ["ttca.attempt", "envoy.filters.http.upstream_codec"],
+        "fleet": per_try,
+        "fleet_named": per_try,
     } == filters
+
+
+def test_a_named_instance_is_reached_by_its_address_alone(clusters: dict[str, Any]) -> None:
+    """Out of metadata that only the ATTEMPT filter writes: no header of a client's leads there."""
+    named = clusters["fleet_named"]
+
+    assert ("ORIGINAL_DST", "CLUSTER_PROVIDED") == (named["type"], named["lb_policy"])
+    assert {"metadata_key": {"key": "ttca.next", "path": [{"key": "address"}]}} == named[
+        "original_dst_lb_config"
+    ]
 
 
 def test_the_service_is_asked_for_its_health(clusters: dict[str, Any]) -> None:
@@ -54,18 +68,30 @@ def test_each_follows_its_own_file(clusters: dict[str, Any]) -> None:
     } == paths
 
 
-def test_the_retry_budget_is_the_files(text: str) -> None:
-    """Both numbers reach every cluster of instances."""
+@pytest.mark.parametrize(
+    ("percent", "of_the_first_tries"), [(7.5, 8.108), (50.0, 100.0), (60.0, None), (100.0, None)]
+)
+def test_the_retry_budget_is_the_files(text: str, percent: float, of_the_first_tries: float | None) -> None:
+    """Both numbers reach every deployment; the union's is of the first tries, and none when those cannot express it."""
     settings = parse_settings(
-        text + "budgets: {retry_budget_percent: 7.5, min_retry_concurrency: 2}\n", Path("f")
+        text + f"budgets: {{retry_budget_percent: {percent}, min_retry_concurrency: 2}}\n", Path("f")
     )
     tree = envoy_tree(settings, Path("e"))
 
-    budgets = [
-        cluster["circuit_breakers"]["thresholds"][0].get("retry_budget")
+    thresholds = {
+        cluster["name"]: cluster["circuit_breakers"]["thresholds"][0]
         for cluster in tree["static_resources"]["clusters"]
+    }
+    budgets = {name: limits.get("retry_budget") for name, limits in thresholds.items()}
+    expected = {"budget_percent": {"value": percent}, "min_retry_concurrency": 2}
+    assert [expected, expected, None, None] == [
+        budgets[name] for name in ("a-short", "b-long", "fleet_named", "extproc")
     ]
-    assert [{"budget_percent": {"value": 7.5}, "min_retry_concurrency": 2}] * 3 + [None] == budgets
+    if of_the_first_tries is None:
+        assert budgets["fleet"] is None
+        assert thresholds["fleet"]["max_retries"] == thresholds["fleet_named"]["max_retries"] == 1_000_000
+    else:
+        assert pytest.approx(of_the_first_tries, abs=0.001) == budgets["fleet"]["budget_percent"]["value"]
 
 
 def test_a_receiver_of_spans_elsewhere_gets_a_cluster(text: str) -> None:

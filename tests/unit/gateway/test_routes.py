@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from extproc.gateway.render import envoy_tree
-from extproc.protocol import names
+from extproc.protocol import names, naming
 from extproc.settings.load import parse_settings
+from extproc.settings.schema import MOST_ATTEMPTS
 
 
 def virtual_host(tree: dict[str, Any]) -> dict[str, Any]:
@@ -19,9 +20,25 @@ def virtual_host(tree: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_a_plan_in_the_union_may_be_sent_elsewhere_between_its_tries(tree: dict[str, Any]) -> None:
+    """Each try has a group, all of them the union's; only metadata puts the last group, beyond any try, in a try's place."""
+    union = virtual_host(tree)["routes"][0]
+
+    assert [{"name": names.CLUSTER, "string_match": {"exact": names.UNION_CLUSTER}}] == union["match"][
+        "headers"
+    ]
+    assert union["route"]["retry_policy"]["refresh_cluster_on_retry"] is True
+    assert 0 == union["route"]["retry_policy"]["num_retries"]
+    specifier = union["route"]["inline_cluster_specifier_plugin"]["extension"]["typed_config"]
+    clusters = [group["clusters"][0]["cluster_name"] for group in specifier["priority_groups"]]
+    assert [names.UNION_CLUSTER] * MOST_ATTEMPTS + [names.NAMED_CLUSTER] == clusters
+    assert naming.NAMED == specifier["priority_groups"][-1]["name"]
+    assert names.NEXT_NAMESPACE == specifier["override_metadata_namespace"]
+
+
 def test_a_decision_comes_first_and_may_grant_retries(tree: dict[str, Any]) -> None:
     """The service names the cluster; without its word there is one attempt."""
-    decided = virtual_host(tree)["routes"][0]
+    decided = virtual_host(tree)["routes"][1]
 
     assert [{"name": names.CLUSTER, "present_match": True}] == decided["match"]["headers"]
     assert names.CLUSTER == decided["route"]["cluster_header"]
@@ -31,8 +48,10 @@ def test_a_decision_comes_first_and_may_grant_retries(tree: dict[str, Any]) -> N
 
 def test_a_decided_answer_says_who_gave_it(tree: dict[str, Any]) -> None:
     """Model, instance, tries, the fate of a wish and the missing verdict, unless the ATTEMPT filter said so before; never its retry sign."""
-    decided = virtual_host(tree)["routes"][0]
+    union, decided = virtual_host(tree)["routes"][:2]
 
+    assert union["response_headers_to_add"] == decided["response_headers_to_add"]
+    assert union["response_headers_to_remove"] == decided["response_headers_to_remove"]
     marks = {item["header"]["key"]: item["append_action"] for item in decided["response_headers_to_add"]}
     expected = (names.VERDICT, names.MODEL_HEADER, names.WISH, names.INSTANCE, names.ATTEMPTS)
     assert dict.fromkeys(expected, "ADD_IF_ABSENT") == marks
@@ -46,7 +65,7 @@ def test_without_a_decision_the_files_budgets_hold(text: str) -> None:
 
     assert (4, "20s") == (host["retry_policy"]["num_retries"], host["retry_policy"]["per_try_timeout"])
     assert {"60s"} == {route["route"]["timeout"] for route in host["routes"]}
-    assert {names.UNION_CLUSTER} == {route["route"]["cluster"] for route in host["routes"][1:]}
+    assert {names.UNION_CLUSTER} == {route["route"]["cluster"] for route in host["routes"][2:]}
 
 
 def test_long_bodies_match_the_longest_pool_first(text: str) -> None:
@@ -56,7 +75,7 @@ def test_long_bodies_match_the_longest_pool_first(text: str) -> None:
         """  - {name: b-middle, model: b, pool: middle, max_model_len: 9000, max_num_seqs: 8, price_usd_per_mtok: *p,
       instances: ["10.0.0.3:80"]}\naliases:""",
     )
-    routes = virtual_host(envoy_tree(parse_settings(text, Path("f")), Path("e")))["routes"][2:]
+    routes = virtual_host(envoy_tree(parse_settings(text, Path("f")), Path("e")))["routes"][3:]
 
     starts = [route["match"]["headers"][0]["range_match"]["start"] for route in routes[:-1]]
     pools = [
@@ -81,7 +100,7 @@ def test_long_bodies_match_the_longest_pool_first(text: str) -> None:
 )
 def test_other_paths_are_told_apart(tree: dict[str, Any], path: str, known: bool) -> None:
     """As the service tells them apart: with a query and a trailing slash or without."""
-    elsewhere = virtual_host(tree)["routes"][1]
+    elsewhere = virtual_host(tree)["routes"][2]
     [matcher] = elsewhere["match"]["headers"]
 
     assert known == bool(re.fullmatch(matcher["string_match"]["safe_regex"]["regex"], path))

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from extproc.decide.attempts import CarriedAttempt, Following
 from extproc.errors import ProtocolError
 from extproc.protocol import names
 from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
+from extproc.protocol.naming import GROUPS, NAMED, PLANNED_GROUPS, Naming, read_naming, write_naming
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.verify.verdict import Verdict, VerdictKind
 
@@ -35,6 +38,9 @@ CHAT = b'{"model":"a","messages":[]}' + b" " * 40
 
 
 OVERFLOW = b'{"error": {"message": "This model\'s maximum context length is 8 tokens.", "code": 400}}'
+
+
+WHOLE_BODY = wire.ProcessingRequest(request_body=wire.HttpBody(body=CHAT, end_of_stream=True))
 
 
 OTHER_ERROR = b'{"error": {"message": "top_p must be in (0, 1], got 2.", "code": 400}}'
@@ -202,7 +208,11 @@ def test_a_rejected_answer_is_marked_and_maybe_retried(
 ) -> None:
     """It is marked in both cases, since Envoy may refuse the retry; no detail of it leaves the service."""
     hold(verified, response_headers(200))
-    verified.conclude(REJECTED, verified.plan.attempts[2] if goes_on else None, now_unix_ms=NOW_UNIX_MS)
+    verified.conclude(
+        REJECTED,
+        Following(attempt=verified.plan.attempts[2], position=2) if goes_on else None,
+        now_unix_ms=NOW_UNIX_MS,
+    )
     (response,) = verified.responses_to_send()
 
     headers = set_headers(response.response_body.response.header_mutation)
@@ -390,3 +400,125 @@ def test_a_body_before_its_headers_is_an_error(exchange: AttemptExchange, respon
     """The stream is to be failed, not guessed about."""
     with pytest.raises(ProtocolError):
         exchange.receive(response_body(OVERFLOW), NOW_UNIX_MS)
+
+
+def named(response: wire.ProcessingResponse) -> Naming:
+    """What an answer names for the next try."""
+    message = wire.ProcessingRequest()
+    for namespace, value in response.dynamic_metadata.fields.items():
+        message.metadata_context.filter_metadata[namespace].CopyFrom(value.struct_value)
+    return read_naming(message)
+
+
+def groups(response: wire.ProcessingResponse) -> list[str]:
+    """The group of each try of the request."""
+    fields = response.dynamic_metadata.fields[names.NEXT_NAMESPACE].struct_value.fields
+    return [value.struct_value.fields["name"].string_value for value in fields[GROUPS].list_value.values]
+
+
+ELSEWHERE = Following(
+    attempt=CarriedAttempt(address="10.0.0.9:8000", model="b", chance=0.25, max_tokens=70), position=2
+)
+
+
+def test_the_next_try_is_named_when_the_list_of_hosts_does_not_lead_there(
+    verified: AttemptExchange, response_headers: Make
+) -> None:
+    """For the next try alone, with all that whoever serves it has to know."""
+    hold(verified, response_headers(200))
+    verified.conclude(REJECTED, ELSEWHERE, now_unix_ms=NOW_UNIX_MS)
+    (response,) = verified.responses_to_send()
+
+    assert Naming(
+        address="10.0.0.9:8000",
+        position=2,
+        number=3,
+        hosts_used=2,
+        made=(0, 1),
+        chance=0.25,
+        max_tokens=70,
+    ) == named(response)
+    assert ["planned_1", "planned_2", NAMED, "planned_4"] == groups(response)[:4]
+    assert [NAMED] == [group for group in groups(response) if group not in PLANNED_GROUPS]
+
+
+@pytest.mark.parametrize(
+    ("following", "is_named"),
+    [(None, False), (ELSEWHERE, True), ("planned", False), ("cut", True)],
+)
+def test_the_plans_own_next_host_needs_no_name(
+    verified: AttemptExchange, response_headers: Make, following: Any, is_named: bool
+) -> None:
+    """Unless the answer is to be cut elsewhere than planned."""
+    planned = Following(attempt=verified.plan.attempts[2], position=2)
+    cut = replace(planned, attempt=replace(planned.attempt, max_tokens=7))
+    hold(verified, response_headers(200))
+    verified.conclude(
+        REJECTED, {"planned": planned, "cut": cut}.get(following, following), now_unix_ms=NOW_UNIX_MS
+    )
+    (response,) = verified.responses_to_send()
+
+    assert is_named is (names.NEXT_NAMESPACE in response.dynamic_metadata.fields)
+
+
+@pytest.fixture
+def named_try(exchange: AttemptExchange, attempt_headers: Make) -> AttemptExchange:
+    """An exchange of the second try, which was named: the plan's third attempt on another instance."""
+    message = attempt_headers("10.0.0.9:8000", PLAN, x_envoy_attempt_count="2", x_ttca_decision_id="d")
+    naming = Naming(
+        address="10.0.0.9:8000", position=2, number=2, hosts_used=1, made=(0,), chance=0.25, max_tokens=70
+    )
+    write_naming(message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields, naming)
+    exchange.receive(message, NOW_UNIX_MS)
+    exchange.responses_to_send()
+    return exchange
+
+
+def test_a_named_try_is_the_attempt_that_was_named(named_try: AttemptExchange) -> None:
+    """With its chance and its limit; the attempt that it overtook is still to come."""
+    assert CarriedAttempt(address="10.0.0.9:8000", model="b", chance=0.25, max_tokens=70) == named_try.attempt
+    assert not named_try.is_last
+    context = named_try.context("r", NOW_UNIX_MS)
+    assert ((0, 2), (1,)) == (context.made, context.remaining)
+
+
+def test_a_name_for_another_try_is_none(exchange: AttemptExchange, attempt_headers: Make) -> None:
+    """The named instance could not be reached: this try is the plan's, and what was over then still is."""
+    message = attempt_headers("10.0.0.2:8000", PLAN, x_envoy_attempt_count="3")
+    naming = Naming(address="10.0.0.9:8000", position=2, number=2, hosts_used=1, made=(0,))
+    write_naming(message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields, naming)
+    exchange.receive(message, NOW_UNIX_MS)
+
+    assert exchange.plan.attempts[1] == exchange.attempt
+    context = exchange.context("r", NOW_UNIX_MS)
+    assert ((0, 1), (2,)) == (context.made, context.remaining)
+
+
+def test_once_named_always_named(
+    named_try: AttemptExchange, response_headers: Make, response_body: Make
+) -> None:
+    """The host alone no longer tells which attempts are over, even where Envoy's list leads to the right one."""
+    named_try.receive(WHOLE_BODY, NOW_UNIX_MS)
+    named_try.responses_to_send()
+    hold(named_try, response_headers(200))
+    planned = Following(attempt=named_try.plan.attempts[1], position=1)
+    named_try.conclude(REJECTED, planned, now_unix_ms=NOW_UNIX_MS)
+    (response,) = named_try.responses_to_send()
+
+    assert ("10.0.0.2:8000", 1, 3, (0, 2)) == (
+        named(response).address, named(response).position, named(response).number, named(response).made,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", ["position", "number", "hosts_used", "made", "address"])
+def test_a_name_by_another_version_is_none(
+    exchange: AttemptExchange, attempt_headers: Make, missing: str
+) -> None:
+    """The try goes on as one of the plan's, or as nobody's."""
+    message = attempt_headers("10.0.0.9:8000", PLAN, x_envoy_attempt_count="2")
+    fields = message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields
+    write_naming(fields, Naming(address="10.0.0.9:8000", position=2, number=2, hosts_used=1, made=(0,)))
+    del fields[missing]
+    exchange.receive(message, NOW_UNIX_MS)
+
+    assert exchange.is_done

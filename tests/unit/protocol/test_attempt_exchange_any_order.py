@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import CarriedAttempt, Following
 from extproc.errors import ProtocolError
 from extproc.protocol import names
 from extproc.protocol.attempt_exchange import AttemptExchange
@@ -46,7 +46,8 @@ def test_any_sequence_is_answered_or_refused(data: st.DataObject, attempt_messag
         except (ProtocolError, ValueError):
             continue
         if ready is not None:
-            following = None if exchange.is_last else CarriedAttempt(address="10.0.0.9:8000", model="b")
+            named = Following(attempt=CarriedAttempt(address="10.0.0.9:8000", model="b"), position=2)
+            following = None if exchange.is_last else named
             exchange.conclude(REJECTED, following, now_unix_ms=NOW_UNIX_MS)
         responses = exchange.responses_to_send()
         assert len(responses) <= 1

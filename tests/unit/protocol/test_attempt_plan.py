@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
 from extproc.decide.first_correct import Objective
 from extproc.decide.plan import Attempt, Plan
+from extproc.estimate.quality.coupling import Ability
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
 from extproc.protocol.attempt_plan import decode_attempt_plan, encode_attempt_plan
@@ -38,7 +39,7 @@ def verified(make_plan: Make) -> Plan:
     """A verified plan over two models."""
     return make_plan(
         attempts=(
-            attempt("10.0.0.1:8000", "qwen", chance=0.61234),
+            replace(attempt("10.0.0.1:8000", "qwen", chance=0.61234), ability=Ability(-0.61234, 1.23456)),
             attempt("[::1]:8001", "org/model|x;y=z é", chance=0.4, max_tokens=512),
         ),
         route_cluster=names.UNION_CLUSTER,
@@ -58,7 +59,13 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
     assert text.isprintable()
     assert CarriedPlan(
         attempts=(
-            CarriedAttempt(address="10.0.0.1:8000", model="qwen", chance=0.6123, retries_overflow=True),
+            CarriedAttempt(
+                address="10.0.0.1:8000",
+                model="qwen",
+                chance=0.6123,
+                retries_overflow=True,
+                ability=Ability(-0.6123, 1.235),
+            ),
             CarriedAttempt(address="[::1]:8001", model="org/model|x;y=z é", chance=0.4, max_tokens=512),
         ),
         max_retries=1,
@@ -74,6 +81,20 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
         prompt_tokens=100,
         output_tokens=500,
     ) == decode_attempt_plan(text)
+
+
+def test_a_subset_binds_a_plan_to_its_instances(verified: Plan) -> None:
+    """Where the gateway allows some endpoints alone, a next attempt is made nowhere else."""
+    bound = replace(FACTS, subset=frozenset({"10.0.0.1:8000"}))
+
+    assert decode_attempt_plan(encode_attempt_plan(verified, bound, None)).is_bound
+    assert not decode_attempt_plan(encode_attempt_plan(verified, FACTS, None)).is_bound
+
+
+@pytest.mark.parametrize("ability", ["nan|1", "1e9|1", "0.5|-1", "0.5|inf", "0.5|99", "0.5|x"])
+def test_an_impossible_ability_makes_no_plan(ability: str) -> None:
+    """As every other figure that cannot be read."""
+    assert decode_attempt_plan(f"2;verify=1;try=a:1|m|0.5|||{ability}") is NO_PLAN
 
 
 @pytest.mark.parametrize(

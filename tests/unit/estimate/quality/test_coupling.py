@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from extproc.estimate.quality.coupling import MOST_LOG_ODDS, WEIGHTS, Floats, tabulate, weights_after
+from extproc.estimate.quality.coupling import (
+    MOST_LOG_ODDS,
+    WEIGHTS,
+    Floats,
+    abilities,
+    table_of,
+    tabulate,
+    weights_after,
+)
 
 
 def chances(log_odds: Floats) -> Floats:
@@ -53,3 +61,13 @@ def test_many_failures_leave_weights_that_sum_to_one() -> None:
     weights = weights_after(table, range(50))
     assert pytest.approx(1.0) == float(weights.sum())
     assert np.isfinite(weights).all()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3, 1.0, 2.5, 5.0])
+def test_a_table_follows_from_the_abilities_alone(slope: float) -> None:
+    """Log odds and slope of each model are read out of its row, and make the same row, at the ends of the range too."""
+    table = tabulate(np.linspace(-MOST_LOG_ODDS, MOST_LOG_ODDS, 21), np.full(21, slope))
+    found = abilities(table)
+
+    assert [slope] * 21 == pytest.approx([one.slope for one in found], abs=1e-6)
+    assert np.abs(table_of(found) - table).max() < 1e-9

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
+from extproc.decide.continuation import CUT, ContinuationPlanner
+from extproc.decide.first_correct import Objective
+from extproc.estimate.answer_limits import AnswerLimitEstimator
+from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.output_length import OutputLengthEstimator
+from extproc.estimate.quality.coupling import WEIGHTS, Ability, table_of, weights_after
+from extproc.estimate.quality.estimator import QualityEstimator
+from extproc.facts.text import TextProfile
+from extproc.fleet.snapshot import FleetSnapshot
+from extproc.fleet.topology import Cluster, Fleet, Instance
+
+OBJECTIVE = Objective(worth_seconds=100.0, congestion_weight=1.0, seconds_per_usd=0.0)
+
+
+@pytest.fixture
+def fleet(make_fleet: Callable[..., Fleet], make_cluster: Callable[..., Cluster]) -> Fleet:
+    """Model a on one short instance, b on two short ones, a smaller and a long one, c on one."""
+    hosts = {
+        "a": ("a:1",),
+        "b": ("b:1", "b:2"),
+        "b-small": ("b:3",),
+        "b-long": ("b:4",),
+        "c": ("c:1",),
+    }
+    changes = {
+        "b-small": {"model": "b", "max_model_len": 100},
+        "b-long": {"model": "b", "pool": "long", "max_model_len": 65536},
+    }
+    return make_fleet(
+        *(
+            make_cluster(
+                name,
+                **{"model": name, **changes.get(name, {})},
+                instances=tuple(Instance(address=address) for address in addresses),
+            )
+            for name, addresses in hosts.items()
+        )
+    )
+
+
+@pytest.fixture
+def estimators(fleet: Fleet, make_snapshot: Callable[..., FleetSnapshot]) -> Estimators:
+    """Estimators that know the fleet file alone."""
+    return Estimators(
+        quality=QualityEstimator(),
+        latency=LatencyEstimator(make_snapshot(fleet).table),
+        outputs=OutputLengthEstimator(),
+        limits=AnswerLimitEstimator(),
+    )
+
+
+Say = Callable[..., Continuation]
+
+
+@pytest.fixture
+def say(fleet: Fleet, make_snapshot: Callable[..., FleetSnapshot], estimators: Estimators) -> Say:
+    """Say what follows a rejected answer, with sequences and suspicion by address."""
+
+    def after(
+        context: AttemptContext, *, busy: dict[str, int] | None = None, suspect: tuple[str, ...] = ()
+    ) -> Continuation:
+        addresses = make_snapshot(fleet).table.addresses
+        snapshot = make_snapshot(
+            fleet,
+            sequences=[float((busy or {}).get(address, 0)) for address in addresses],
+            suspect=[address in suspect for address in addresses],
+        )
+        planner = ContinuationPlanner(estimators, Forecaster(estimators, snapshot.table))
+        return planner.after(context, snapshot, OBJECTIVE, None)
+
+    return after
+
+
+PLAN = CarriedPlan(
+    attempts=(
+        CarriedAttempt(address="a:1", model="a", chance=0.6, ability=Ability(0.4, 1.5)),
+        CarriedAttempt(address="b:1", model="b", chance=0.5, ability=Ability(0.8, 1.5)),
+        CarriedAttempt(address="c:1", model="c", chance=0.4, ability=Ability(0.8, 1.5)),
+    ),
+    max_retries=2,
+    is_verified=True,
+    prompt_tokens=100,
+    output_tokens=200,
+)
+
+
+def rejected(
+    plan: CarriedPlan = PLAN, made: tuple[int, ...] = (0,), reason: str = "expectation"
+) -> AttemptContext:
+    """The plan after the attempts `made`, one second after it began."""
+    return AttemptContext(
+        decision_id="d", plan=plan, made=made, number=len(made), reason=reason, elapsed_seconds=1.0
+    )
+
+
+def where(continuation: Continuation) -> tuple[int, str] | None:
+    """Which attempt follows, and at which instance."""
+    following = continuation.following
+    return (following.position, following.attempt.address) if following else None
+
+
+def test_an_idle_fleet_is_used_as_planned(say: Say) -> None:
+    """The first of equals is the plan's own instance."""
+    assert (1, "b:1") == where(say(rejected()))
+
+
+def test_the_load_by_then_moves_an_attempt_to_another_instance(say: Say) -> None:
+    """Of the same model and pool, with as much room: not to the smaller one, nor to the long pool's, which are idle too."""
+    crowded = {"b:1": 4, "c:1": 4}
+    assert (1, "b:2") == where(say(rejected(), busy=crowded))
+    assert (1, "b:1") == where(say(rejected(), busy=crowded | {"b:2": 9}))
+
+
+def test_an_instance_that_failed_since_is_avoided(say: Say) -> None:
+    """And used when its model has no other one."""
+    assert (1, "b:2") == where(say(rejected(), suspect=("b:1",)))
+    assert (1, "b:1") == where(say(rejected(), suspect=("b:1", "b:2")))
+
+
+def test_a_bound_plan_stays_where_it_was_planned(say: Say) -> None:
+    """The gateway allows no other endpoint."""
+    bound = replace(PLAN, is_bound=True, attempts=PLAN.attempts[:2], max_retries=1)
+    assert (1, "b:1") == where(say(rejected(bound), busy={"b:1": 4}))
+
+
+def test_the_load_by_then_changes_the_order_of_the_models(say: Say) -> None:
+    """The chance of the one that comes first is that after the failures so far."""
+    continuation = say(rejected(), busy={"b:1": 9, "b:2": 9})
+
+    assert (2, "c:1") == where(continuation)
+    table = table_of([Ability(0.4, 1.5), Ability(0.8, 1.5)])
+    expected = float(table[1] @ weights_after(table, [0]))
+    assert continuation.following is not None
+    assert pytest.approx(expected) == continuation.following.attempt.chance
+    assert expected < float(table[1] @ WEIGHTS)
+
+
+def test_without_abilities_the_models_come_in_the_plans_order(say: Say) -> None:
+    """Their chances are known in that order alone."""
+    plain = replace(PLAN, attempts=tuple(replace(one, ability=None) for one in PLAN.attempts))
+    continuation = say(rejected(plain), busy={"b:1": 9, "b:2": 9})
+
+    assert (1, "b:1") == where(continuation)
+    assert continuation.following is not None
+    assert continuation.following.attempt.chance == 0.5
+
+
+def test_what_was_made_is_not_made_again(say: Say) -> None:
+    """Whatever the order in which it was made."""
+    assert (1, "b:1") == where(say(rejected(made=(0, 2))))
+
+
+def test_an_instance_that_left_the_fleet_takes_its_attempt_along(say: Say) -> None:
+    """The others go on; when none is left, the plan stops."""
+    gone = replace(PLAN.attempts[1], address="x:1")
+    without_b = replace(PLAN, attempts=(PLAN.attempts[0], gone, PLAN.attempts[2]))
+
+    assert (2, "c:1") == where(say(rejected(without_b)))
+    alone = replace(PLAN, attempts=(PLAN.attempts[0], gone))
+    assert Continuation(following=None, reason="instance_gone") == say(rejected(alone))
+
+
+def test_an_attempt_that_is_not_worth_its_price_is_not_made(say: Say) -> None:
+    """At the plan's own objective, which stands in place of the operator's; a cut answer is followed all the same."""
+    cheap = Objective(worth_seconds=0.1, congestion_weight=1.0, seconds_per_usd=0.0)
+    plan = replace(PLAN, objective=cheap)
+
+    assert Continuation(following=None, reason="not_worth_it") == say(rejected(plan))
+    assert "was_cut" == say(rejected(plan, reason=CUT)).reason
+
+
+def test_an_attempt_that_would_come_too_late_is_not_made(say: Say) -> None:
+    """The deadline counts from the request's start."""
+    assert Continuation(following=None, reason="deadline") == say(
+        rejected(replace(PLAN, deadline_seconds=1.5))
+    )
+    assert say(rejected(replace(PLAN, deadline_seconds=60.0))).goes_on
+
+
+def test_an_answer_is_cut_where_that_is_worth_it_by_then(say: Say, estimators: Estimators) -> None:
+    """Of a model whose long answers are always wrong, while another attempt may follow; the last one is never cut."""
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        estimators.limits.learn("b", int(rng.integers(10, 60)), is_correct=True, was_cut=False)
+        estimators.limits.learn("b", int(rng.integers(500, 3000)), is_correct=False, was_cut=False)
+        estimators.outputs.learn("b", TextProfile(), int(rng.integers(10, 3000)), was_cut=False)
+    first, last = say(rejected()), say(rejected(made=(0, 2)))
+
+    assert first.following is not None
+    assert first.following.position == 1
+    assert first.following.attempt.max_tokens is not None
+    assert 60 <= first.following.attempt.max_tokens < 1000
+    assert last.following is not None
+    assert last.following.attempt.max_tokens is None
