@@ -242,7 +242,8 @@ class BudgetSettings(Section):
         ge=0,
         le=100,
         description="Retries at once, as a percentage of a cluster's requests in flight. A retry counts until its "
-        "answer is complete, which takes seconds: a budget below the share of one instance cannot cover its loss.",
+        "answer is complete, which takes seconds: a budget below the share of one instance cannot cover its loss. Above "
+        "50 nothing is limited for plans that verify answers or cross clusters: Envoy cannot express it there.",
     )
     min_retry_concurrency: int = Field(
         default=10, ge=0, description="Retries at once that are always allowed, however idle the cluster."
