@@ -36,6 +36,13 @@ CONTINUE_REQUEST_BODY: Final = wire.ProcessingResponse(request_body=wire.BodyRes
 CONTINUE_RESPONSE_HEADERS: Final = wire.ProcessingResponse(response_headers=wire.HeadersResponse())
 
 
+def copied(response: wire.ProcessingResponse) -> wire.ProcessingResponse:
+    """Return one of the constants to be added to."""
+    copy = wire.ProcessingResponse()
+    copy.CopyFrom(response)
+    return copy
+
+
 def replace_request_body(body: bytes) -> wire.ProcessingResponse:
     """Answer a request body with the one that is to be sent."""
     response = wire.ProcessingResponse()

@@ -164,10 +164,27 @@ class AttemptExchange:
         wants_body = plan.needs_request or is_tailored(plan, self.attempt)
         if wants_body and not message.request_headers.end_of_stream:
             self._step(AttemptInput.HEADERS_WANTING_BODY)
-            self._responses.append(answers.WANT_REQUEST_BODY)
+            response = answers.WANT_REQUEST_BODY
         else:
             self._step(AttemptInput.HEADERS_PLANNED)
-            self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
+            response = answers.CONTINUE_REQUEST_HEADERS
+        stand_in = self._stand_in()
+        if stand_in is not None:
+            response = answers.copied(response)
+            self._name(response, stand_in)
+        self._responses.append(response)
+
+    def _stand_in(self) -> Following | None:
+        """Return what follows if this try fails, where Envoy's list of hosts leads to an attempt that is over.
+
+        The host that was planned for this attempt, when it is made elsewhere; else the first attempt that is left.
+        """
+        if self.is_last or self._hosts_used not in self._made:
+            return None
+        position = self._position
+        if self.plan.attempts[position].address == self.attempt.address:
+            position = self.plan.remaining(self._made)[0]
+        return Following(attempt=self.plan.attempts[position], position=position)
 
     def _place(self, plan: CarriedPlan, address: str, number: int | None, naming: Naming) -> int | None:
         """Find which of the plan's attempts is made at `address`, and which ones are over; None when none is made there."""
@@ -262,15 +279,7 @@ class AttemptExchange:
         )
 
     def _pass_on(self, verdict: Verdict, now_unix_ms: int) -> None:
-        response = answers.pass_on(self._marks(verdict, now_unix_ms))
-        # Envoy goes on to the next host of its list: one whose model's answer was rejected, if others were named since.
-        if self.is_retried_by_itself and self._hosts_used in self._made:
-            planned, position = self.plan.attempts[self._position], self._position
-            if planned.address == self.attempt.address:
-                position = self.plan.remaining(self._made)[0]
-                planned = self.plan.attempts[position]
-            self._name(response, Following(attempt=planned, position=position))
-        self._responses.append(response)
+        self._responses.append(answers.pass_on(self._marks(verdict, now_unix_ms)))
         self._keep(Conclusion(verdict=verdict, goes_on=False, is_held=False))
 
     def _release(

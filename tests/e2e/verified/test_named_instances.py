@@ -121,6 +121,25 @@ async def test_a_plans_own_instance_stands_in_for_a_named_one_that_fails(system:
     assert ["u1", "t3", "t1"] == [request.instance for request in system.received]
 
 
+async def test_a_named_try_that_is_given_up_is_not_followed_by_a_model_that_was_rejected(
+    system: System,
+) -> None:
+    """Its time is over, and Envoy's list still leads to the second model."""
+
+    async def hang(_request: web.Request, _document: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        return web.json_response({})
+
+    system.order = ("u1", "t1", "u2", "u3")
+    system.answers |= {"u1": says("wrong"), "t3": says("wrong"), "u2": hang}
+    system.changes = {"per_try_timeout_seconds": 0.5}
+    system.go_on = elsewhere(system.address["t3"])
+    status, headers, text = await system.ask()
+
+    assert (200, "right", "4") == (status, text, headers[names.ATTEMPTS])
+    assert ["u1", "t3", "u2", "u3"] == [request.instance for request in system.received]
+
+
 async def test_either_replica_serves_a_named_try(system: System) -> None:
     """What the next try is travels with the request, so that nobody need have decided it."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from extproc.decide.attempts import CarriedAttempt, Following
 from extproc.errors import ProtocolError
+from extproc.protocol import attempt_answers as answers
 from extproc.protocol import names
 from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
@@ -492,6 +493,26 @@ def test_a_name_for_another_try_is_none(exchange: AttemptExchange, attempt_heade
     assert exchange.plan.attempts[1] == exchange.attempt
     context = exchange.context("r", NOW_UNIX_MS)
     assert ((0, 1), (2,)) == (context.made, context.remaining)
+
+
+def test_a_try_that_fails_is_followed_by_no_attempt_that_is_over(
+    exchange: AttemptExchange, attempt_headers: Make
+) -> None:
+    """Envoy's list leads to the second attempt, whose answer was rejected elsewhere: another one is named beforehand."""
+    message = attempt_headers("10.0.0.8:8000", PLAN, x_envoy_attempt_count="2")
+    fields = message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields
+    write_naming(fields, Naming(address="10.0.0.8:8000", position=1, number=2, hosts_used=1, made=(0,)))
+    own = named(answer(exchange, message))
+
+    assert ("10.0.0.2:8000", 1, 3, (0, 1)) == (own.address, own.position, own.number, own.made)
+
+    message = attempt_headers("10.0.0.2:8000", PLAN, x_envoy_attempt_count="2")
+    fields = message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields
+    write_naming(fields, Naming(address="10.0.0.2:8000", position=1, number=2, hosts_used=1, made=(0,)))
+    other = named(answer(AttemptExchange(max_answer_bytes=1000), message))
+
+    assert ("10.0.0.3:8000", 2, 3, (0, 1)) == (other.address, other.position, other.number, other.made)
+    assert not answers.CONTINUE_REQUEST_HEADERS.HasField("dynamic_metadata")
 
 
 def test_once_named_always_named(
