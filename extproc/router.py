@@ -18,17 +18,18 @@ from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.continuation import ContinuationPlanner
-from extproc.decide.eligible import eligible
+from extproc.decide.eligible import Candidates, eligible
 from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
-from extproc.decide.quality_planner import Met, QualityPlanner
+from extproc.decide.quality_planner import Met, Moment, QualityPlanner
 from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.load import LoadBook
+from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
 from extproc.sessions.book import SessionBook, SessionHistory
@@ -139,46 +140,61 @@ class Router:
                 facts, candidates.models, self._prompts, self._estimators.outputs, self._output_provision
             )
             on_stage("estimate")
-            policy = self._policy
-            granting = grant(facts.wish, policy) if facts.wish is not None else None
-            if granting is not None:
-                policy = granting.policy
-            rule = POLICIES[policy.policy]
-            if isinstance(rule, ByForecast):
-                plan = self._quality.plan(
-                    facts,
-                    budget,
-                    candidates,
-                    snapshot=snapshot,
-                    policy=policy,
-                    rule=rule,
-                    history=history,
-                    decision_id=decision_id,
-                    now=now,
-                    unix_ms=unix_ms,
-                    witness=witness,
-                )
-            else:
-                plan = plan_request(
-                    facts,
-                    budget,
-                    candidates,
-                    snapshot=snapshot,
-                    policy=policy,
-                    rng=self._rng,
-                    decision_id=decision_id,
-                    witness=witness,
-                )
-            if granting is not None:
-                plan = replace(
-                    plan,
-                    wish=granting.words,
-                    objective=policy.objective if granting.is_granted else None,
-                )
+            plan = self._plan(
+                facts,
+                budget,
+                candidates,
+                snapshot=snapshot,
+                history=history,
+                moment=Moment(decision_id=decision_id, now=now, unix_ms=unix_ms),
+                witness=witness,
+            )
         on_stage("assign")
         self._charge(plan, facts, now)
         self.lessons.ask(decision_id, facts, history.failed_models if history else ())
         return plan
+
+    def _plan(
+        self,
+        facts: RequestFacts,
+        budget: TokenBudget,
+        candidates: Candidates,
+        *,
+        snapshot: FleetSnapshot,
+        history: SessionHistory | None,
+        moment: Moment,
+        witness: Witness | None,
+    ) -> Plan:
+        """Plan a request whose model is known, by the operator's policy or by what of the client's wish was granted."""
+        granting = grant(facts.wish, self._policy) if facts.wish is not None else None
+        policy = granting.policy if granting is not None else self._policy
+        rule = POLICIES[policy.policy]
+        if isinstance(rule, ByForecast):
+            plan = self._quality.plan(
+                facts,
+                budget,
+                candidates,
+                snapshot=snapshot,
+                policy=policy,
+                rule=rule,
+                history=history,
+                moment=moment,
+                witness=witness,
+            )
+        else:
+            plan = plan_request(
+                facts,
+                budget,
+                candidates,
+                snapshot=snapshot,
+                policy=policy,
+                rng=self._rng,
+                decision_id=moment.decision_id,
+                witness=witness,
+            )
+        if granting is None:
+            return plan
+        return replace(plan, wish=granting.words, objective=policy.objective if granting.is_granted else None)
 
     def _history(self, facts: RequestFacts, now: float) -> SessionHistory | None:
         """What is known of the request's session; asking again says that the answer before was wrong."""

@@ -33,6 +33,21 @@ class Met:
     at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A decision's name and time.
+
+    Attributes:
+        decision_id: Unique name.
+        now: Seconds of a monotonic clock.
+        unix_ms: The same moment in milliseconds since the epoch; 0 when nobody is to be told.
+    """
+
+    decision_id: str
+    now: float
+    unix_ms: int
+
+
 class QualityPlanner:
     """Plans requests, and remembers the load they met and what they looked like until their outcome is known."""
 
@@ -50,9 +65,7 @@ class QualityPlanner:
         policy: PlanPolicy,
         rule: ByForecast,
         history: SessionHistory | None,
-        decision_id: str,
-        now: float,
-        unix_ms: int,
+        moment: Moment,
         witness: Witness | None = None,
     ) -> Plan:
         """Plan a request whose token budget is known.
@@ -61,7 +74,7 @@ class QualityPlanner:
             BadRequestError: The budget exceeds every candidate's limit.
         """
         pool = choose_pool(budget, candidates.rows, snapshot)
-        elapsed = max(0.0, now - history.started_at) if history else 0.0
+        elapsed = max(0.0, moment.now - history.started_at) if history else 0.0
         deadline = facts.deadline_seconds or policy.deadline_seconds
         left = max(0.001, deadline - elapsed) if deadline is not None else None
         rows = _without_repeats(_rows(pool, snapshot), facts, history, snapshot)
@@ -97,14 +110,15 @@ class QualityPlanner:
             candidates=candidates,
             snapshot=snapshot,
             policy=policy,
-            decision_id=decision_id,
+            decision_id=moment.decision_id,
             is_verified=is_verified,
             deadline_seconds=left,
             # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
             tells_chances=rule.is_conditional or not predictions.failed,
-            started_unix_ms=unix_ms - round(elapsed * 1000),
+            started_unix_ms=moment.unix_ms - round(elapsed * 1000),
         )
-        self._remember(decision_id, Met(predictions.latency.load(ranking.positions[0]), facts.text, now))
+        met = Met(predictions.latency.load(ranking.positions[0]), facts.text, moment.now)
+        self._remember(moment.decision_id, met)
         return plan
 
     def forget(self, decision_id: str) -> Met | None:
