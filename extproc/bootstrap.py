@@ -21,7 +21,7 @@ from aiohttp import web
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from extproc.assembly import assemble
-from extproc.calibrate.outcome import Outcome, TryRecord
+from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Plan
 from extproc.facts.parse import parse_request
@@ -264,15 +264,20 @@ class Application:
         if record.verdict.kind is VerdictKind.UNVERIFIED:
             return
         self.router.record_verdict(
-            record.decision_id,
-            model=record.model,
-            address=record.address,
-            chance=record.chance,
-            is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
-            goes_on=record.goes_on,
-            next_address=record.next_address or None,
-            completion_tokens=record.completion_tokens,
-            was_cut=record.verdict.reason in CUT_REASONS,
+            VerdictRecord(
+                decision_id=record.decision_id,
+                model=record.model,
+                address=record.address,
+                chance=record.chance,
+                is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
+                goes_on=record.goes_on,
+                next_address=record.next_address or None,
+                prompt_tokens=record.prompt_tokens,
+                completion_tokens=record.completion_tokens,
+                was_cut=record.verdict.reason in CUT_REASONS,
+                answer_seconds=record.answer_seconds,
+            ),
+            time.monotonic(),
         )
 
     def _told(self, session: str, attempt: int | None, correct: bool) -> bool:

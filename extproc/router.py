@@ -14,16 +14,17 @@ import numpy as np
 
 from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.lessons import LessonBook
-from extproc.calibrate.outcome import Outcome, TryRecord
+from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.continuation import ContinuationPlanner
 from extproc.decide.eligible import Candidates, eligible
+from extproc.decide.encounters import Encounters, Met
 from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
 from extproc.decide.policies import POLICIES, ByForecast
-from extproc.decide.quality_planner import Met, Moment, QualityPlanner
+from extproc.decide.quality_planner import Moment, QualityPlanner
 from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Estimators, Forecaster
 from extproc.estimate.tokens import PromptTokenEstimator
@@ -86,7 +87,8 @@ class Router:
         self._estimators = estimators
         self._calibrator = Calibrator(prompts, estimators)
         forecaster = Forecaster(estimators, self.book.table)
-        self._quality = QualityPlanner(forecaster)
+        self._encounters = Encounters()
+        self._quality = QualityPlanner(forecaster, self._encounters)
         self._continuations = ContinuationPlanner(estimators, forecaster)
         self._rng = rng
 
@@ -234,55 +236,38 @@ class Router:
         """Take back a plan that Envoy never heard of."""
         self.book.release(plan.decision_id)
         self.sessions.unanswered(plan.decision_id)
-        self._quality.forget(plan.decision_id)
+        self._encounters.forget(plan.decision_id)
         self.lessons.forget(plan.decision_id)
 
     # -- while a plan is carried out ---------------------------------------------------------------------------------
 
     def continuation(self, context: AttemptContext, now: float) -> Continuation:
         """Say what follows a rejected answer at the present load: the plan's next attempt, and where, or nothing."""
-        return self._continuations.after(
-            context,
-            self.book.snapshot(now),
-            self._policy.objective,
-            self._quality.text_of(context.decision_id),
+        met = self._encounters.of(context.decision_id)
+        continuation = self._continuations.after(
+            context, self.book.snapshot(now), self._policy.objective, met.text if met else None
         )
+        if continuation.load is not None:
+            self._encounters.expect(context.decision_id, continuation.load, now)
+        return continuation
 
-    def record_verdict(
-        self,
-        decision_id: str,
-        *,
-        model: str,
-        address: str,
-        chance: float | None,
-        is_correct: bool,
-        goes_on: bool,
-        next_address: str | None = None,
-        completion_tokens: int | None = None,
-        was_cut: bool = False,
-    ) -> None:
-        """Take note of what verification said of an answer, and pass the charge on when Envoy tries the next one.
-
-        Args:
-            decision_id: The plan's id.
-            model: Who answered.
-            address: Where.
-            chance: What was given for the answer's being right; None when nobody estimated it.
-            is_correct: The verdict.
-            goes_on: True when Envoy makes the plan's next attempt.
-            next_address: Where; None for the plan's next instance.
-            completion_tokens: Tokens of the answer; None when the instance did not say.
-            was_cut: True when a limit ended the answer.
-        """
-        self._learn(decision_id, model, chance, is_correct=is_correct)
-        if completion_tokens is not None:
-            self._estimators.limits.learn(model, completion_tokens, is_correct=is_correct, was_cut=was_cut)
-            # Of a request's tries the access log tells the last one's length only.
-            text = self._quality.text_of(decision_id) if goes_on else None
-            if text is not None:
-                self._estimators.outputs.learn(model, text, completion_tokens, was_cut=was_cut)
-        if goes_on:
-            self.book.advance(decision_id, address, next_address)
+    def record_verdict(self, record: VerdictRecord, now: float) -> None:
+        """Take note of what verification said of an answer, and pass the charge on when Envoy makes another attempt."""
+        decision_id = record.decision_id
+        self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
+        if record.completion_tokens is not None:
+            self._estimators.limits.learn(
+                record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
+            )
+        met = self._encounters.of(decision_id)
+        if met is not None:
+            self._calibrator.learn_answer(
+                record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
+            )
+        if record.goes_on:
+            self.book.advance(decision_id, record.address, record.next_address)
+        if record.goes_on or record.answer_seconds is not None:
+            self._encounters.go_on(decision_id)
 
     def feedback(
         self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
@@ -312,7 +297,7 @@ class Router:
         decision_id = outcome.decision.decision_id if outcome.decision else ""
         self.book.release(decision_id, outcome.request_id)
         outcome = self.as_served(outcome)
-        met = self._quality.forget(decision_id)
+        met = self._encounters.forget(decision_id)
         served = outcome.served_address
         if served and 200 <= outcome.status < 500:
             self.book.observe_success(served)
@@ -328,7 +313,7 @@ class Router:
     def _beside(self, met: Met | None, served: str | None, now: float) -> float | None:
         """Mean of the sequences beside a request on the instance that it was planned for; None when not known."""
         ended = self.book.sequence_seconds_on(served, now) if served else None
-        if met is None or ended is None or now <= met.at:
+        if met is None or met.load is None or ended is None or now <= met.at:
             return None
         mean = (ended - met.load.sequence_seconds) / (now - met.at)
         return max(0.0, mean - met.load.own_sequences)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from extproc.calibrate.outcome import Outcome
+from extproc.calibrate.outcome import Outcome, VerdictRecord
+from extproc.decide.encounters import Met
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.tokens import PromptTokenEstimator
@@ -79,6 +80,34 @@ class Calibrator:
                 and usage.completion_tokens >= decision.output_tokens,
             )
         return True
+
+    def learn_answer(
+        self, record: VerdictRecord, met: Met, *, now: float, sequences_meanwhile: float | None
+    ) -> None:
+        """Teach the estimators from one judged answer, whether it is delivered or not.
+
+        Args:
+            record: What was said of it.
+            met: What its try met.
+            now: Seconds of a monotonic clock, against which lessons are rationed.
+            sequences_meanwhile: Mean of the sequences beside it on its instance; None when that is not known.
+        """
+        if not self._may_learn(now):
+            return
+        if record.completion_tokens is not None and record.goes_on:
+            # Of a request's tries the access log tells the last one's length only.
+            self._outputs.learn(record.model, met.text, record.completion_tokens, was_cut=record.was_cut)
+        if met.load is not None and record.answer_seconds is not None and record.prompt_tokens is not None:
+            self._latency.learn(
+                record.address,
+                met.load,
+                prompt_tokens=record.prompt_tokens,
+                completion_tokens=record.completion_tokens,
+                ttft_seconds=None,
+                e2e_seconds=record.answer_seconds,
+                attempts=1,
+                sequences_meanwhile=sequences_meanwhile,
+            )
 
     def _may_learn(self, now: float) -> bool:
         """Take a lesson out of what was saved, which refills at `LESSONS_PER_SECOND`."""

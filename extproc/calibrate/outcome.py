@@ -85,6 +85,37 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRecord:
+    """What verification said of one answer.
+
+    Attributes:
+        decision_id: The plan that it belongs to.
+        model: Who answered.
+        address: Where.
+        chance: What was given for the answer's being right; None when nobody estimated it.
+        is_correct: The verdict.
+        goes_on: True when Envoy makes another attempt.
+        next_address: Where; None for the plan's next instance.
+        prompt_tokens: Tokens of the prompt; None when the instance did not say.
+        completion_tokens: Tokens of the answer; None when the instance did not say.
+        was_cut: True when a limit ended the answer.
+        answer_seconds: From the try's start until the whole answer had come; None when that is not known.
+    """
+
+    decision_id: str
+    model: str
+    address: str
+    chance: float | None
+    is_correct: bool
+    goes_on: bool
+    next_address: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    was_cut: bool = False
+    answer_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TryRecord:
     """One finished upstream try.
 

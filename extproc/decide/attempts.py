@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from extproc.decide.first_correct import Objective
+from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.quality.coupling import Ability
 from extproc.facts.request import Api
 
@@ -156,10 +157,12 @@ class Continuation:
     Attributes:
         following: The attempt that follows; None when the plan stops.
         reason: Why, in a word or two.
+        load: The load that the attempt would meet; None when it stops, or when nobody looked.
     """
 
     following: Following | None
     reason: str
+    load: LoadAtDecision | None = None
 
     @classmethod
     def as_planned(cls, context: AttemptContext, reason: str) -> Continuation:

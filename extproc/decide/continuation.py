@@ -15,6 +15,7 @@ from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan,
 from extproc.decide.first_correct import SUSPECT_PRICE_SECONDS, Objective, limits_of
 from extproc.decide.sequence import Limits, Step, best_sequence, value_of_going_on
 from extproc.estimate.forecast import Estimators, Forecaster
+from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.quality.coupling import table_of, weights_after
 from extproc.facts.text import TextProfile
 from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
@@ -33,6 +34,7 @@ class _Offer:
         price_seconds: Own time, the delay caused to others, and money.
         total_seconds: Own time alone.
         saved_most_seconds: The part of the price that the answer's tokens after the first make.
+        load: The instance's load.
     """
 
     position: int
@@ -40,6 +42,7 @@ class _Offer:
     price_seconds: float
     total_seconds: float
     saved_most_seconds: float
+    load: LoadAtDecision
 
     def within(self, step: Step, limits: Limits | None) -> _Offer:
         """The attempt as a sequence makes it: with its chance there, and cut where that is worth it."""
@@ -103,14 +106,14 @@ class ContinuationPlanner:
                 return Continuation(following=None, reason="deadline")
         if context.reason == CUT:
             # The gateway or the instance cut it: what the client would get is no whole answer.
-            return Continuation(following=following, reason="was_cut")
+            return Continuation(following=following, reason="was_cut", load=first.load)
         value = value_of_going_on(
             [one.attempt.chance or 0.0 for one in ordered],
             [one.price_seconds for one in ordered],
             worth_seconds=objective.worth_seconds,
         )
         if value > 0.0:
-            return Continuation(following=following, reason="worth_it")
+            return Continuation(following=following, reason="worth_it", load=first.load)
         return Continuation(following=None, reason="not_worth_it")
 
     def _ordered(self, offers: list[_Offer], context: AttemptContext, objective: Objective) -> list[_Offer]:
@@ -177,6 +180,7 @@ class ContinuationPlanner:
                     price_seconds=float(price[best]),
                     total_seconds=float(latency.total_seconds[best]),
                     saved_most_seconds=min(float(saved[best]), float(price[best])),
+                    load=latency.load(best),
                 )
             )
             start += len(found)

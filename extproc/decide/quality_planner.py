@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 
 from extproc.decide.eligible import Candidates
+from extproc.decide.encounters import Encounters, Met
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_ranked
 from extproc.decide.policies import ByForecast, Case
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.witness import Witness
 from extproc.estimate.forecast import Forecaster
-from extproc.estimate.latency_records import LoadAtDecision
 from extproc.facts.request import RequestFacts
-from extproc.facts.text import TextProfile
 from extproc.fleet.snapshot import FleetSnapshot, Ints
 from extproc.sessions.book import SessionHistory
-
-MOST_LOADS = 200_000
-"""Decisions whose load is remembered until their outcome comes; the oldest are forgotten first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """What a decision met: the load of its first instance, what its prompt looked like, and when it was made."""
-
-    load: LoadAtDecision
-    text: TextProfile
-    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +35,16 @@ class Moment:
 
 
 class QualityPlanner:
-    """Plans requests, and remembers the load they met and what they looked like until their outcome is known."""
+    """Plans requests.
 
-    def __init__(self, forecaster: Forecaster) -> None:
+    Args:
+        forecaster: Makes the figures.
+        encounters: Remembers what each plan's first try meets.
+    """
+
+    def __init__(self, forecaster: Forecaster, encounters: Encounters) -> None:
         self._forecaster = forecaster
-        self._met: OrderedDict[str, Met] = OrderedDict()
+        self._encounters = encounters
 
     def plan(
         self,
@@ -117,23 +108,9 @@ class QualityPlanner:
             tells_chances=rule.is_conditional or not predictions.failed,
             started_unix_ms=moment.unix_ms - round(elapsed * 1000),
         )
-        met = Met(predictions.latency.load(ranking.positions[0]), facts.text, moment.now)
-        self._remember(moment.decision_id, met)
+        load = predictions.latency.load(ranking.positions[0])
+        self._encounters.enter(moment.decision_id, Met(text=facts.text, load=load, at=moment.now))
         return plan
-
-    def forget(self, decision_id: str) -> Met | None:
-        """Hand out what a decision met, once."""
-        return self._met.pop(decision_id, None)
-
-    def text_of(self, decision_id: str) -> TextProfile | None:
-        """What the prompt of a decision under way looks like; None when it was decided elsewhere."""
-        met = self._met.get(decision_id)
-        return met.text if met else None
-
-    def _remember(self, decision_id: str, met: Met) -> None:
-        self._met[decision_id] = met
-        if len(self._met) > MOST_LOADS:
-            self._met.popitem(last=False)
 
 
 def _rows(pool: PoolChoice, snapshot: FleetSnapshot) -> Ints:

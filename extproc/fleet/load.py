@@ -51,6 +51,7 @@ class _InFlight:
     hedge_seconds: float | None
     request_id: str
     sequences: int
+    prompt_tokens: int
     output_tokens: int
     expires_at: float
 
@@ -124,19 +125,15 @@ class LoadBook:
             hedge_seconds,
             request_id,
             sequences,
+            prompt_tokens,
             output_tokens,
             expires_at,
         )
         self._in_flight[decision_id] = entry
         if request_id:
             self._by_request.setdefault(request_id, set()).add(decision_id)
-        address = self._begin_try(decision_id, entry, now)
-        row = self.table.row_by_address.get(address)
-        if row is not None:
-            self._drain_backlog(now)
-            self._backlog[row] += prompt_tokens
-            self._assignments += 1
-            self._last_assigned[row] = self._assignments
+        self._drain_backlog(now)
+        self._begin_try(decision_id, entry, now)
 
     def advance(self, decision_id: str, failed_address: str, next_address: str | None = None) -> bool:
         """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end.
@@ -207,15 +204,19 @@ class LoadBook:
             self._end_try(entry, address)
         return True
 
-    def _begin_try(self, decision_id: str, entry: _InFlight, at: float) -> str:
-        """Charge the plan's next instance, which exists; a race against it is due when it takes too long."""
+    def _begin_try(self, decision_id: str, entry: _InFlight, at: float) -> None:
+        """Charge the plan's next instance, which exists, prompt included; a race against it is due when it takes too long."""
         address = entry.addresses[entry.tried]
         entry.running.append(address)
         entry.tried += 1
         self._add(entry, address, 1)
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._backlog[row] += entry.prompt_tokens
+            self._assignments += 1
+            self._last_assigned[row] = self._assignments
         if entry.hedge_seconds is not None and entry.tried < len(entry.addresses):
             heapq.heappush(self._races, (at + entry.hedge_seconds, decision_id, entry.tried))
-        return address
 
     def _end_try(self, entry: _InFlight, address: str) -> None:
         entry.running.remove(address)

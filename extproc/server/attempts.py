@@ -58,7 +58,9 @@ class _Try:
     traceparent: str
     start_unix_ns: int
     budget: str = ""
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    answered_unix_ns: int | None = None
 
 
 class AttemptServer:
@@ -117,10 +119,12 @@ class AttemptServer:
     async def _judge(
         self, context: _Context, exchange: AttemptExchange, answer: AnswerReady, attempt: _Try
     ) -> None:
+        attempt.answered_unix_ns = self._clock_ns()
         verdict = Verdict(VerdictKind.UNVERIFIED, "skipped.no_verifier")
         if self._verifier is not None:
             checked = self._verifier.verify(exchange.plan, answer)
-            attempt.completion_tokens = checked.completion_tokens
+            attempt.prompt_tokens = checked.usage.prompt_tokens
+            attempt.completion_tokens = checked.usage.completion_tokens
             verdict = checked.verdict
             if checked.judge_call is not None and self._ask_judge is not None:
                 exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
@@ -156,7 +160,11 @@ class AttemptServer:
             has_answer=has_answer,
             budget=attempt.budget,
             has_session=plan.has_session,
+            prompt_tokens=attempt.prompt_tokens,
             completion_tokens=attempt.completion_tokens,
+            answer_seconds=(
+                (attempt.answered_unix_ns - attempt.start_unix_ns) / 1e9 if attempt.answered_unix_ns else None
+            ),
             elapsed_seconds=(
                 max(0.0, end_unix_ns / 1e9 - started_unix_ms / 1e3) if started_unix_ms else None
             ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from extproc.decide.attempts import CarriedPlan, CarriedSpec
 from extproc.errors import RoutingError
+from extproc.facts.answer import Usage
 from extproc.facts.json_body import JsonObject, read_object
 from extproc.facts.request import Api
 from extproc.facts.response import parse_response
@@ -19,6 +20,9 @@ from extproc.verify.spec import VerificationSpec, needs_request_body, specify
 from extproc.verify.spec_text import decode_spec, encode_spec
 from extproc.verify.verdict import Verdict, VerdictKind
 
+NO_USAGE = Usage()
+"""Of an answer that did not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -26,12 +30,12 @@ class Checked:
 
     Attributes:
         verdict: Their word.
-        completion_tokens: Output tokens as the instance counted them; None when it did not say.
+        usage: Token counts as the instance reported them.
         judge_call: The call to make for the judge's word; None when that is not wanted.
     """
 
     verdict: Verdict
-    completion_tokens: int | None = None
+    usage: Usage = NO_USAGE
     judge_call: JudgeCall | None = None
 
 
@@ -70,15 +74,15 @@ class AnswerVerifier:
         except RoutingError:
             spec = None
         facts = parse_response(plan.api, answer.status, answer.content_type, answer.body)
-        tokens = facts.usage.completion_tokens
+        usage = facts.usage
         if spec is None:
             # DECIDE understood the request, so this is a replica of another version.
-            return Checked(Verdict(VerdictKind.UNVERIFIED, "verify.unknown-demands"), tokens)
+            return Checked(Verdict(VerdictKind.UNVERIFIED, "verify.unknown-demands"), usage)
         verdict = verify(spec, facts, self._schemas)
         call = None
         if self.policy.judge is not None and wants_judge(spec, verdict):
             call = judge_request(self.policy.judge, document, facts)
-        return Checked(verdict, tokens, call)
+        return Checked(verdict, usage, call)
 
     def judged(self, checked: Checked, status: int | None, reply: bytes) -> Verdict:
         """Add the external judge's word; a status of None says that no reply came."""

@@ -74,7 +74,9 @@ class AttemptRecord:
         has_answer: False when the try ended without one: it failed, was given up, or the client left.
         budget: Why the plan went on or stopped after a rejection; empty when that was not asked.
         has_session: True when the client judges for itself.
+        prompt_tokens: Prompt tokens as the instance counted them; None when unknown.
         completion_tokens: Output tokens as the instance counted them; None when unknown.
+        answer_seconds: From the try's start until the whole answer had come, before it was judged; None without one.
         elapsed_seconds: Since TTCA began to count; None when that is unknown.
         start_unix_ns: When the try began.
         end_unix_ns: When its answer had come and was judged; for one that went on unread, when its headers had come.
@@ -101,6 +103,8 @@ class AttemptRecord:
     start_unix_ns: int
     end_unix_ns: int
     next_address: str = ""
+    prompt_tokens: int | None = None
+    answer_seconds: float | None = None
 
     @property
     def seconds(self) -> float:

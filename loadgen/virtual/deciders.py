@@ -6,7 +6,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Protocol
 
-from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
+from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage, VerdictRecord
 from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Following
 from extproc.decide.continuation import CUT
 from extproc.decide.plan import Plan
@@ -176,7 +176,7 @@ class RouterDecider:
             now,
         ).following
         if following is not None:
-            self._judged(plan, last, following)
+            self._judged(plan, report, last, following, now)
         return following
 
     def hear_answer(self, report: Report, now: float) -> None:
@@ -185,23 +185,30 @@ class RouterDecider:
         if report.delivered is None:
             return
         if plan.is_verified:
-            self._judged(plan, report.delivered, None)
+            self._judged(plan, report, report.delivered, None, now)
         elif facts.session:
             self._router.feedback(
                 facts.session, attempt=None, is_correct=bool(report.delivered.is_correct), now=now
             )
 
-    def _judged(self, plan: Plan, judged: Try, following: Following | None) -> None:
+    def _judged(
+        self, plan: Plan, report: Report, judged: Try, following: Following | None, now: float
+    ) -> None:
         self._router.record_verdict(
-            plan.decision_id,
-            model=judged.model,
-            address=judged.address,
-            chance=(judged.attempt or plan.attempts[judged.position]).chance,
-            is_correct=bool(judged.is_correct),
-            goes_on=following is not None,
-            next_address=following.attempt.address if following else None,
-            completion_tokens=judged.output_tokens,
-            was_cut=judged.was_cut,
+            VerdictRecord(
+                decision_id=plan.decision_id,
+                model=judged.model,
+                address=judged.address,
+                chance=(judged.attempt or plan.attempts[judged.position]).chance,
+                is_correct=bool(judged.is_correct),
+                goes_on=following is not None,
+                next_address=following.attempt.address if following else None,
+                prompt_tokens=report.prompt_tokens,
+                completion_tokens=judged.output_tokens,
+                was_cut=judged.was_cut,
+                answer_seconds=now - judged.started_seconds,
+            ),
+            now,
         )
 
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from extproc.decide.attempts import AttemptContext, CarriedPlan, Continuation
 from extproc.errors import ProtocolError
+from extproc.facts.answer import Usage
 from extproc.protocol import names
 from extproc.protocol.events import AnswerReady
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -137,7 +138,7 @@ def test_a_verdict_reaches_client_and_listeners(
 ) -> None:
     """The answer is let go with its marks, and the record holds what was known of the try."""
     learned: list[AttemptRecord] = []
-    verifier = FakeVerifier(Checked(ACCEPTED, completion_tokens=7))
+    verifier = FakeVerifier(Checked(ACCEPTED, Usage(prompt_tokens=11, completion_tokens=7)))
     stream = serve(a_try(), verifier=verifier, on_verdict=learned.append)
 
     assert ("accepted", "1500") == (stream.mark(names.VERDICT), stream.mark(names.ELAPSED))
@@ -147,6 +148,9 @@ def test_a_verdict_reaches_client_and_listeners(
         record.traceparent, record.request_id, record.decision_id, record.address, record.model, record.number,
         record.chance, record.completion_tokens, record.elapsed_seconds, record.goes_on, record.is_last,
     )  # fmt: skip
+    assert record.prompt_tokens == 11
+    assert record.answer_seconds is not None
+    assert 0.0 <= record.answer_seconds <= record.seconds
     [(plan, answer)] = verifier.seen
     assert ("1", b"{}") == (plan.spec, answer.body)
 

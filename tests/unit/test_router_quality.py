@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from extproc.calibrate.outcome import VerdictRecord
 from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Continuation
 from extproc.decide.first_correct import Objective
 from extproc.decide.order import Policy
@@ -185,13 +186,16 @@ def test_verdicts_teach_where_long_answers_are_wrong(
     for number in range(400):
         runs_on = number % 4 == 0
         router.record_verdict(
-            str(number),
-            model="a",
-            address="",
-            chance=None,
-            is_correct=not runs_on,
-            goes_on=False,
-            completion_tokens=3000 if runs_on else 50 + number % 40,
+            VerdictRecord(
+                decision_id=str(number),
+                model="a",
+                address="",
+                chance=None,
+                is_correct=not runs_on,
+                goes_on=False,
+                completion_tokens=3000 if runs_on else 50 + number % 40,
+            ),
+            now=float(number),
         )
 
     found = router._estimators.limits.limits("a")
@@ -252,12 +256,15 @@ def test_a_mistake_in_learning_never_costs_a_request(
     router.route(facts, now=0.0, decision_id="d1")
     plan = router.route(facts, now=1.0, decision_id="d2")
     router.record_verdict(
-        "d2",
-        model="a",
-        address=plan.attempts[0].address,
-        chance=0.5,
-        is_correct=False,
-        goes_on=True,
+        VerdictRecord(
+            decision_id="d2",
+            model="a",
+            address=plan.attempts[0].address,
+            chance=0.5,
+            is_correct=False,
+            goes_on=True,
+        ),
+        now=2.0,
     )
 
     assert router.feedback("s", attempt=2, is_correct=True, now=2.0)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from extproc.calibrate.calibrator import LESSONS_PER_SECOND, MOST_LESSONS_SAVED, Calibrator
-from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
+from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage, VerdictRecord
+from extproc.decide.encounters import Met
 from extproc.estimate.forecast import Estimators
+from extproc.estimate.latency_records import LoadAtDecision
 from extproc.facts.request import Api
 from extproc.facts.text import Category, TextProfile
 
@@ -132,3 +135,85 @@ def test_several_choices_teach_no_length() -> None:
 
     assert heard.outputs == []
     assert len(heard.prompts) == 1
+
+
+LOAD = LoadAtDecision(
+    sequences=0.0,
+    own_sequences=1,
+    sequence_seconds=0.0,
+    backlog_tokens=0.0,
+    waiting_seconds=0.0,
+    preemption_share=0.0,
+    ttft_seconds=1.0,
+    ttft_alone_seconds=1.0,
+    iteration_seconds=0.1,
+    iteration_alone_seconds=0.1,
+)
+
+
+def a_verdict(**changes: Any) -> VerdictRecord:
+    """A rejected answer of 50 tokens to a prompt of 90, which took three seconds."""
+    values: dict[str, Any] = {
+        "decision_id": "d",
+        "model": "m",
+        "address": "10.0.0.1:1",
+        "chance": 0.5,
+        "is_correct": False,
+        "goes_on": True,
+        "prompt_tokens": 90,
+        "completion_tokens": 50,
+        "answer_seconds": 3.0,
+    }
+    return VerdictRecord(**{**values, **changes})
+
+
+class HeardOfLatency:
+    """Stands in for the latency estimator and writes down what it is taught."""
+
+    def __init__(self) -> None:
+        self.lessons: list[tuple[Any, ...]] = []
+
+    def learn(self, address: str, load: LoadAtDecision, **values: Any) -> None:
+        self.lessons.append((address, load, values["e2e_seconds"], values["completion_tokens"]))
+
+
+@pytest.fixture
+def hearing() -> tuple[Calibrator, Heard, HeardOfLatency]:
+    """A calibrator and those whom it teaches."""
+    heard, latency = Heard(), HeardOfLatency()
+    estimators: Any = SimpleNamespace(outputs=heard, latency=latency)
+    prompts: Any = heard
+    return Calibrator(prompts, estimators), heard, latency
+
+
+def test_every_judged_answer_teaches_how_long_it_took(
+    hearing: tuple[Calibrator, Heard, HeardOfLatency],
+) -> None:
+    """A rejected one too: else only those who are right at once would tell the time. A delivered one's length comes by the log."""
+    calibrator, heard, latency = hearing
+    met = Met(text=TEXT, load=LOAD, at=1.0)
+    calibrator.learn_answer(a_verdict(), met, now=4.0, sequences_meanwhile=0.0)
+    calibrator.learn_answer(
+        a_verdict(is_correct=True, goes_on=False, address="b:1"), met, now=5.0, sequences_meanwhile=0.0
+    )
+
+    assert [("10.0.0.1:1", LOAD, 3.0, 50), ("b:1", LOAD, 3.0, 50)] == latency.lessons
+    assert [("m", TEXT, 50, {"was_cut": False})] == heard.outputs
+
+
+@pytest.mark.parametrize(
+    ("record", "load"),
+    [
+        (a_verdict(answer_seconds=None), LOAD),
+        (a_verdict(prompt_tokens=None), LOAD),
+        (a_verdict(), None),
+    ],
+)
+def test_what_is_not_known_of_a_judged_answer_teaches_no_latency(
+    hearing: tuple[Calibrator, Heard, HeardOfLatency], record: VerdictRecord, load: LoadAtDecision | None
+) -> None:
+    """Neither its time nor what it met."""
+    calibrator, _, latency = hearing
+    calibrator.learn_answer(record, Met(text=TEXT, load=load, at=1.0), now=4.0, sequences_meanwhile=None)
+
+    assert not latency.lessons

@@ -172,6 +172,18 @@ def test_expires_what_nobody_released() -> None:
     assert {A: 0} == book.sequences_by_address()
 
 
+def test_a_next_attempts_prompt_is_prefilled_too() -> None:
+    """Its instance has the whole prompt before it, as if the request had come there first, and was assigned last."""
+    book = LoadBook(fleet_of(A, B))
+    charge(book, "d", A, B, prompt_tokens=600)
+    book.snapshot(1.0)
+    book.advance("d", A)
+
+    snapshot = book.snapshot(1.0)
+    assert [0.0, 600.0] == snapshot.prefill_backlog_tokens.tolist()
+    assert snapshot.last_assigned[1] > snapshot.last_assigned[0]
+
+
 def test_backlog_drains_at_the_prefill_rate() -> None:
     """Prompt tokens sent count as backlog until the instance had time to prefill them."""
     book = LoadBook(fleet_of(A, B))

@@ -52,7 +52,7 @@ def test_an_expectation_travels_in_the_spec(verifier: AnswerVerifier, text: str,
     checked = verifier.verify(CarriedPlan(api=CHAT, spec=spec.text), answer(text))
 
     assert (False, kind, 9, None) == (
-        spec.needs_request, checked.verdict.kind, checked.completion_tokens, checked.judge_call,
+        spec.needs_request, checked.verdict.kind, checked.usage.completion_tokens, checked.judge_call,
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_unknown_demands_leave_an_answer_unverified(
     """A replica of another version decided: that is no mistake of the answer's."""
     checked = verifier.verify(plan, answer("x", **changes))
 
-    assert (VerdictKind.UNVERIFIED, 9) == (checked.verdict.kind, checked.completion_tokens)
+    assert (VerdictKind.UNVERIFIED, 9) == (checked.verdict.kind, checked.usage.completion_tokens)
 
 
 def test_a_malformed_expectation_is_refused(verifier: AnswerVerifier) -> None:
