@@ -120,7 +120,7 @@ def _worth(title: str, *, is_verified: bool) -> Arm:
         title=title,
         knob="seconds that a correct answer is worth",
         values=WORTH_SECONDS,
-        decider=_first_correct(is_verified=is_verified),
+        decider=first_correct(is_verified=is_verified),
     )
 
 
@@ -134,14 +134,14 @@ def _router(policy: RouterPolicy, *, client_judges: bool) -> DeciderMaker:
     return decider
 
 
-def _first_correct(*, is_verified: bool) -> DeciderMaker:
-    """The router's own rule, its answers judged by the gateway or by the client."""
+def first_correct(*, is_verified: bool, seconds_per_usd: float = 0.0) -> DeciderMaker:
+    """The router's own rule, its answers judged by the gateway or by the client; the knob is a correct answer's worth."""
 
     def decider(bench: Workbench, fleet: VirtualFleet, value: float, rng: np.random.Generator) -> Decider:
         policy = replace(
             POLICY,
             policy=RouterPolicy.FIRST_CORRECT,
-            objective=replace(DEFAULT_OBJECTIVE, worth_seconds=value),
+            objective=replace(DEFAULT_OBJECTIVE, worth_seconds=value, seconds_per_usd=seconds_per_usd),
             verification=Verification.ALWAYS if is_verified else Verification.OFF,
         )
         return RouterDecider(

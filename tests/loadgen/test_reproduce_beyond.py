@@ -15,7 +15,7 @@ from extproc.fleet.snapshot import FleetTable
 from loadgen.questions.generated import generate_questions
 from loadgen.questions.question import Question, QuestionSet
 from loadgen.reproduce.beyond import STUDY, study
-from loadgen.reproduce.beyond.arms import ARMS, OURS
+from loadgen.reproduce.beyond.arms import ARMS, OURS, OWN, THRIFTY
 from loadgen.reproduce.beyond.fleet import build_pools, gpus_by_address
 from loadgen.reproduce.beyond.frontier import against_best, compare_points, mean_ratio, read_off
 from loadgen.reproduce.beyond.measure import RESAMPLES, Measured, measure, pool_seeds
@@ -230,7 +230,7 @@ def test_gpus_follow_the_models(mixed: QuestionSet) -> None:
 def test_a_small_study_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """A study of few short runs yields findings with verdicts, a row per arm and load, and pictures."""
     monkeypatch.setattr(study, "QUICK", Size(rates=(4.0,), seeds=1, requests=60))
-    kept = {name: ARMS[name] for name in (OURS, "laar", "stacked_laar", "load_aware")}
+    kept = {name: ARMS[name] for name in (OURS, THRIFTY, "laar", "stacked_laar", "load_aware")}
     monkeypatch.setattr(
         study, "knobs", lambda arm, *, is_quick: ARMS[arm].quick_values[1:] if arm in kept else (3.0,)
     )
@@ -249,5 +249,5 @@ def test_a_small_study_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not report.is_recorded
     assert {"against_laar_high_load", "never_worse_ttca", "cheaper_usd"} <= {f.key for f in report.findings}
     assert all(finding.verdict in Verdict for finding in report.findings)
-    assert len(ARMS) - 1 == len(report.tables[0].rows)
+    assert len(ARMS) - len(OWN) == len(report.tables[0].rows)
     assert all(chart.series and all(series.y for series in chart.series) for chart in report.charts)

@@ -17,8 +17,7 @@ from loadgen.reproduce.beyond.policies import (
     rank_by_ratio,
     rank_by_threshold,
 )
-from loadgen.virtual.arms import ARMS as ROUTER_ARMS
-from loadgen.virtual.arms import Workbench
+from loadgen.virtual.arms import Workbench, first_correct
 from loadgen.virtual.baselines import Laar, LoadAware
 from loadgen.virtual.deciders import Decider, PolicyDecider
 from loadgen.virtual.fleet import VirtualFleet
@@ -26,13 +25,21 @@ from loadgen.virtual.knowledge import Knowledge, Level
 from loadgen.virtual.policy import Policy
 
 CAPS = (1.0, 2.0, 3.0, 4.0, 5.0)
-WORTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 1e6)
+WORTHS = (1.0, 1.5, 1.75, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0, 1e6)
 QUICK_CAPS = (1.0, 3.0, 5.0)
 """Retry caps."""
 
 QUICK_WORTHS = (1.0, 1.5, 2.0, 3.0, 4.0, 8.0, 12.0, 16.0, 32.0, 64.0, 1e6)
 
+THRIFTY_WORTHS = (4.0, 8.0, 12.0, 16.0, 24.0, 64.0)
+
 OURS = "plan"
+THRIFTY = "thrifty_plan"
+OWN = (OURS, THRIFTY)
+"""Arms that are the product's own; the others are baselines."""
+
+SECONDS_PER_USD = 1000.0
+"""What a dollar is worth to the thrifty plan: about the GPU time that it rents."""
 
 
 class Bench:
@@ -93,12 +100,25 @@ def _threshold(share: float) -> Arm:
     )
 
 
-def _ours(bench: Bench, fleet: VirtualFleet, value: float, rng: np.random.Generator) -> Decider:
-    return ROUTER_ARMS["router_verified"].decider(bench.workbench, fleet, value, rng)
+def _ours(*, seconds_per_usd: float) -> DeciderMaker:
+    make = first_correct(is_verified=True, seconds_per_usd=seconds_per_usd)
+
+    def decider(bench: Bench, fleet: VirtualFleet, value: float, rng: np.random.Generator) -> Decider:
+        return make(bench.workbench, fleet, value, rng)
+
+    return decider
 
 
 ARMS: Mapping[str, Arm] = {
-    OURS: Arm(title="fused plan", values=WORTHS, quick_values=QUICK_WORTHS, decider=_ours),
+    OURS: Arm(
+        title="fused plan", values=WORTHS, quick_values=QUICK_WORTHS, decider=_ours(seconds_per_usd=0.0)
+    ),
+    THRIFTY: Arm(
+        title="fused plan, money weighed",
+        values=THRIFTY_WORTHS,
+        quick_values=THRIFTY_WORTHS[1:],
+        decider=_ours(seconds_per_usd=SECONDS_PER_USD),
+    ),
     "laar": _capped("LAAR", lambda bench, forecast, cap: Laar(forecast, bench.published, most_attempts=cap)),
     "laar_fitted": _capped(
         "LAAR, our chances", lambda bench, forecast, cap: Laar(forecast, bench.fitted, most_attempts=cap)
@@ -122,4 +142,4 @@ ARMS: Mapping[str, Arm] = {
         "round robin", lambda _bench, forecast, cap: RoundRobin(forecast, most_attempts=cap)
     ),
 }
-"""By key; the first is ours, the others are baselines. The threshold is a share of the best model's chance."""
+"""By key. The threshold is a share of the best model's chance."""

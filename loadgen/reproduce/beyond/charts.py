@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from loadgen.reproduce.beyond.arms import ARMS, OURS
+from loadgen.reproduce.beyond.arms import ARMS, OURS, OWN
 from loadgen.reproduce.beyond.frontier import Frontiers, Reading, against_best, at_share, mean_ratio
 from loadgen.reproduce.findings import Chart, Mark, Series
 
@@ -61,7 +61,7 @@ def _by_load(loads: Mapping[float, Frontiers], metric: str, title: str, unit: st
 
 
 def _ratios(loads: Mapping[float, Frontiers]) -> Chart:
-    baselines = [arm for arm in ARMS if arm != OURS]
+    baselines = [arm for arm in ARMS if arm not in OWN]
     groups = {
         "over LAAR": ["laar"],
         "over best stacked": [arm for arm in baselines if arm.startswith("stacked")],

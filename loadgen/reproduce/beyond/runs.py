@@ -10,7 +10,7 @@ import numpy as np
 
 from loadgen.arrivals import poisson
 from loadgen.questions.catalog import load_questions
-from loadgen.reproduce.beyond.arms import ARMS, Bench
+from loadgen.reproduce.beyond.arms import ARMS, OWN, Bench
 from loadgen.reproduce.beyond.fleet import build_pools, gpus_by_address
 from loadgen.reproduce.beyond.measure import PointRun, measure
 from loadgen.reproduce.beyond.questions import draw_traffic, mix_questions
@@ -72,5 +72,5 @@ def run_point(task: RunTask) -> PointRun:
 
 
 def longest_first(tasks: Sequence[RunTask]) -> list[RunTask]:
-    """In the order in which a pool should take them: our own arm computes longest, and high loads do."""
-    return sorted(tasks, key=lambda task: (task.arm != next(iter(ARMS)), -task.rate))
+    """In the order in which a pool should take them: our own arms compute longest, and high loads do."""
+    return sorted(tasks, key=lambda task: (task.arm not in OWN, -task.rate))
