@@ -13,6 +13,7 @@ depend on the slopes, which is why they can be fitted, learned and guarded on th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,9 @@ def _normal_nodes(count: int) -> tuple[Floats, Floats]:
 
 
 NODES, WEIGHTS = _normal_nodes(NODE_COUNT)
+
+_MIDDLE: Final = NODE_COUNT // 2
+_STEP: Final = float(NODES[_MIDDLE + 1] - NODES[_MIDDLE - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,13 @@ def tabulate(log_odds: Floats, slopes: Floats) -> Floats:
 
 def abilities(table: Floats) -> list[Ability]:
     """Read c and a of each model out of its chances at the nodes, shape (models, nodes)."""
-    middle = NODE_COUNT // 2
     # Beside the middle no chance is so near to 0 or 1 that its log odds are lost.
-    around = table[:, middle - 1 : middle + 2]
-    odds = np.log(around / (1.0 - around))
-    slopes = np.maximum(0.0, (odds[:, 2] - odds[:, 0]) / (NODES[middle + 1] - NODES[middle - 1]))
-    return [Ability(*pair) for pair in zip(odds[:, 1].tolist(), slopes.tolist(), strict=True)]
+    return [_ability(*around) for around in table[:, _MIDDLE - 1 : _MIDDLE + 2].tolist()]
+
+
+def _ability(below: float, middle: float, above: float) -> Ability:
+    low, log_odds, high = (math.log(chance / (1.0 - chance)) for chance in (below, middle, above))
+    return Ability(log_odds, max(0.0, (high - low) / _STEP))
 
 
 def table_of(found: Sequence[Ability]) -> Floats:
