@@ -65,7 +65,7 @@ class CarriedPlan:
         ability: Mean and standard deviation of the latent factor behind the chances; None when nobody estimated it.
         objective: What is weighed in place of the operator's objective; None for that one.
         prompt_tokens: Expected prompt tokens; None when unknown.
-        output_tokens: Output tokens provided for; None when unknown.
+        output_limit_tokens: The client's own limit of output tokens; None when it named none.
         is_bound: True when no attempt may be made elsewhere than planned, because the gateway allows a subset alone.
     """
 
@@ -82,7 +82,7 @@ class CarriedPlan:
     ability: tuple[float, float] | None = None
     objective: Objective | None = None
     prompt_tokens: int | None = None
-    output_tokens: int | None = None
+    output_limit_tokens: int | None = None
     is_bound: bool = False
 
     def position_of(self, address: str) -> int | None:

@@ -151,7 +151,9 @@ class ContinuationPlanner:
             return []
         attempts = [plan.attempts[position] for position, _ in places]
         rows = np.concatenate([found for _, found in places])
-        lengths = [self._expected_output_tokens(attempt, plan.output_tokens, text) for attempt in attempts]
+        lengths = [
+            self._expected_output_tokens(attempt, plan.output_limit_tokens, text) for attempt in attempts
+        ]
         output_tokens = np.repeat(lengths, [len(found) for _, found in places])
         prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
@@ -187,11 +189,11 @@ class ContinuationPlanner:
         return offers
 
     def _expected_output_tokens(
-        self, attempt: CarriedAttempt, provided: int | None, text: TextProfile
+        self, attempt: CarriedAttempt, clients_limit: int | None, text: TextProfile
     ) -> float:
         # Where an answer is cut is weighed anew where the order is, from the whole answer's length.
         cut = attempt.max_tokens if attempt.ability is None else None
-        limits = [limit for limit in (cut, provided) if limit is not None]
+        limits = [limit for limit in (cut, clients_limit) if limit is not None]
         return self._estimators.outputs.expected(attempt.model, text, min(limits, default=None))
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 
 from extproc.decide.attempts import NO_PLAN, CarriedAttempt, CarriedPlan, CarriedSpec
 from extproc.decide.first_correct import Objective
-from extproc.decide.plan import Attempt, Plan
+from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.estimate.quality.coupling import Ability
 from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
@@ -97,10 +97,17 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
             plan.objective.seconds_per_usd,
         )
         yield f"objective={','.join(f'{value:.6g}' for value in values)}"
-    if plan.budget is not None:
-        yield f"tokens={plan.budget.prompt_tokens},{plan.budget.output_tokens}"
+    yield from _token_fields(plan.budget)
     for attempt in plan.attempts:
         yield _write_try(attempt, attempt.address in plan.overflow_addresses)
+
+
+def _token_fields(budget: TokenBudget | None) -> Iterator[str]:
+    if budget is not None:
+        yield f"prompt={budget.prompt_tokens}"
+        # What is merely provided for limits no answer.
+        if budget.output_is_given:
+            yield f"limit={budget.output_tokens}"
 
 
 def _write_try(attempt: Attempt, retries_overflow: bool) -> str:
@@ -132,7 +139,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
     attempts = tuple(map(_read_try, tries))
     if not attempts:
         raise ValueError("no attempt")
-    tokens = _read_pair(fields.get("tokens"))
+    prompt_tokens, limit = fields.get("prompt"), fields.get("limit")
     deadline = fields.get("deadline")
     return CarriedPlan(
         attempts=attempts,
@@ -147,8 +154,8 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         deadline_seconds=_read_number(deadline) if deadline else None,
         ability=_read_pair(fields.get("ability")),
         objective=_read_objective(fields.get("objective")),
-        prompt_tokens=int(tokens[0]) if tokens else None,
-        output_tokens=int(tokens[1]) if tokens else None,
+        prompt_tokens=int(prompt_tokens) if prompt_tokens else None,
+        output_limit_tokens=int(limit) if limit else None,
         is_bound=fields.get("bound") == "1",
     )
 

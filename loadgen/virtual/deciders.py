@@ -284,7 +284,7 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
         started_unix_ms=plan.started_unix_ms,
         ability=plan.ability,
         prompt_tokens=budget.prompt_tokens if budget else None,
-        output_tokens=budget.output_tokens if budget else None,
+        output_limit_tokens=budget.output_tokens if budget and budget.output_is_given else None,
         is_bound=facts.subset is not None,
     )
 

@@ -174,7 +174,7 @@ def test_the_clients_own_limit_bounds_what_a_next_attempt_is_expected_to_take(
     )
 
     assert said(router.continuation(context, 0.0)) == (False, "deadline")
-    shorter = replace(context, plan=replace(plan, output_tokens=8))
+    shorter = replace(context, plan=replace(plan, output_limit_tokens=8))
     assert said(router.continuation(shorter, 0.0)) == (True, "worth_it")
 
 

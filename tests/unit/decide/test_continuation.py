@@ -90,7 +90,7 @@ PLAN = CarriedPlan(
     max_retries=2,
     is_verified=True,
     prompt_tokens=100,
-    output_tokens=200,
+    output_limit_tokens=200,
 )
 
 

@@ -79,8 +79,17 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
         ability=(-0.25, 1.5),
         objective=Objective(worth_seconds=480.0, congestion_weight=1.0, seconds_per_usd=19907.0),
         prompt_tokens=100,
-        output_tokens=500,
+        output_limit_tokens=500,
     ) == decode_attempt_plan(text)
+
+
+def test_what_is_provided_for_is_no_limit(verified: Plan) -> None:
+    """Only the client's own word bounds how long a next attempt's answer may get."""
+    assert verified.budget is not None
+    unlimited = replace(verified, budget=replace(verified.budget, output_is_given=False))
+
+    carried = decode_attempt_plan(encode_attempt_plan(unlimited, FACTS, None))
+    assert (100, None) == (carried.prompt_tokens, carried.output_limit_tokens)
 
 
 def test_a_subset_binds_a_plan_to_its_instances(verified: Plan) -> None:
