@@ -139,14 +139,13 @@ _UNION: Final = {
     "http_filters[ttca.attempt].typed_config.max_message_timeout": "How long the service may ask Envoy to wait for an "
     "external judge.",
     "http_filters[ttca.attempt].typed_config.mutation_rules": "As in ttca.decide.",
-    "clusters[fleet].circuit_breakers.thresholds[0].retry_budget": "Envoy holds retries against the cluster of the "
+    "clusters[fleet].circuit_breakers": "Envoy holds retries against the cluster of the "
     "first try and counts the requests in flight there alone, while retries go to fleet_named too: a budget of b % of "
     "everything in flight is 100 b / (100 - b) % of those.",
     "clusters[fleet_named]": "Goes to the instance that the ATTEMPT filter named when it rejected an answer: the load "
     "has changed since the request came. Nothing else can name one; one that cannot be reached is followed by the "
     "next host of the list.",
-    "clusters[fleet_named].circuit_breakers.thresholds[0].max_retries": "The retry budget of the first try's cluster "
-    "holds.",
+    "clusters[fleet_named].circuit_breakers": "The retry budget of the first try's cluster holds.",
     "subset_selectors": "Without a decision: an instance that serves the body's model, in the pool that the route "
     "found long enough; else any that serves the model; else (`auto` without an alias list, no model) any.",
     "list_as_any": "An instance answers to its model and to the aliases that include it.",

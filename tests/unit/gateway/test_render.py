@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from extproc.gateway.render import envoy_tree, render_envoy_yaml
 from extproc.settings import Settings
+from extproc.settings.load import parse_settings
 
 
 def test_the_text_says_what_was_built(settings: Settings) -> None:
@@ -24,3 +26,13 @@ def test_the_directory_is_the_files_unless_another_is_named(settings: Settings) 
 def test_rendering_is_repeatable(settings: Settings) -> None:
     """The same file gives the same text, byte for byte."""
     assert render_envoy_yaml(settings) == render_envoy_yaml(settings)
+
+
+@pytest.mark.parametrize(
+    "budgets", ["retry_budget_percent: 0", "retry_budget_percent: 100", "per_try_timeout_seconds: 5"]
+)
+def test_every_budget_can_be_rendered(text: str, budgets: str) -> None:
+    """Each comment finds its place, whatever the file leaves out or switches off."""
+    settings = parse_settings(text + f"budgets: {{{budgets}}}\n", Path("fleet.yaml"))
+
+    assert envoy_tree(settings, Path("e")) == yaml.safe_load(render_envoy_yaml(settings, Path("e")))
