@@ -44,6 +44,8 @@ NOVEL: Final = 0.99
 
 _LEAST_GROUPS: Final = 3
 _FOLDS: Final = 3
+_TRUST_DIRECTIONS: Final = 64
+"""Most directions where whole groups are left out: several fits, and only how far they hold elsewhere is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class FitSettings:
         seed: Of the decomposition and the samples.
     """
 
-    directions: int = 256
+    directions: int = 384
     use_words: bool = True
     most_rows: int = 2_500
     seed: int = 0
@@ -171,7 +173,8 @@ def _choose_trust(
     for part in parts:
         out = np.isin(groups, part)
         inside = table.rows(~out)
-        design = learn_design(inside.prompts, settings.directions // 4, settings.seed)
+        directions = min(settings.directions, _TRUST_DIRECTIONS)
+        design = learn_design(inside.prompts, directions, settings.seed)
         fitted = fit_regressions(design.matrix(inside.prompts), inside.outcomes, penalty)
         odds = fitted.log_odds(design.matrix(table.rows(out).prompts))[:, :-1]
         bias = _bias(inside.outcomes)[:-1]

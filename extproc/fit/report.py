@@ -42,15 +42,16 @@ def _introduction(result: Result) -> list[str]:
         "## Quality: P(correct | request, model)",
         "",
         (
-            f"`ttca eval --seed {result['seed']}` wrote this in {result['seconds']:.0f} s, {result['processes']} trials at once; all "
+            f"`ttca eval --seed {result['seed']} --processes {result['processes']}` wrote this in {result['seconds']:.0f} s; all "
             f"figures are in `out/eval/quality.json`. Brackets are 95 % intervals, from {result['samples']} bootstrap samples of the questions."
         ),
         "",
         (
             "Each estimator is fitted to the same rows and asked about the same others. *Inside*: five folds by question. *Across*: "
-            "one whole data set or task is left out. Penalties are weighed within the rows that are fitted; how that is done, how many "
-            "directions words are projected to, how numbers are scaled against them, and from which novelty on a fit is believed less, were "
-            "chosen once, on these very sets (the first on other folds of them), which favours this service's two rows a little."
+            "one whole data set or task is left out. Penalties are weighed within the rows that are fitted. How that is done, how many "
+            "directions words are projected to, and how numbers are scaled against them were chosen once on other folds of these very sets, "
+            "the last two also with a look at *across*; from which novelty on a fit is believed less, on the folds that are shown. All this "
+            "favours this service's two rows a little."
         ),
         "",
         (
