@@ -66,6 +66,7 @@ class CarriedPlan:
         objective: What is weighed in place of the operator's objective; None for that one.
         prompt_tokens: Expected prompt tokens; None when unknown.
         output_limit_tokens: The client's own limit of output tokens; None when it named none.
+        choices: Answers asked for at once, at least 1.
         is_bound: True when no attempt may be made elsewhere than planned, because the gateway allows a subset alone.
     """
 
@@ -83,6 +84,7 @@ class CarriedPlan:
     objective: Objective | None = None
     prompt_tokens: int | None = None
     output_limit_tokens: int | None = None
+    choices: int = 1
     is_bound: bool = False
 
     def position_of(self, address: str) -> int | None:

@@ -82,7 +82,7 @@ class ContinuationPlanner:
         """
         plan, objective = context.plan, context.plan.objective or objective
         positions = [one for one in context.remaining if plan.attempts[one].chance is not None]
-        if not positions or positions[0] != context.remaining[0]:
+        if not positions:
             return Continuation(following=None, reason="no_further_model")
         places = [_places(plan.attempts[position], plan, snapshot) for position in positions]
         offers = self._offers(
@@ -94,16 +94,17 @@ class ContinuationPlanner:
         )
         if not offers:
             return Continuation(following=None, reason="instance_gone")
+        if plan.deadline_seconds is not None:
+            left = plan.deadline_seconds - context.elapsed_seconds
+            offers = [one for one in offers if one.total_seconds <= left]
+            if not offers:
+                return Continuation(following=None, reason="deadline")
         return self._best(offers, context, objective)
 
     def _best(self, offers: list[_Offer], context: AttemptContext, objective: Objective) -> Continuation:
         ordered = self._ordered(offers, context, objective)
-        first, plan = ordered[0], context.plan
+        first = ordered[0]
         following = Following(attempt=first.attempt, position=first.position)
-        if plan.deadline_seconds is not None:
-            left = plan.deadline_seconds - context.elapsed_seconds
-            if first.total_seconds > left:
-                return Continuation(following=None, reason="deadline")
         if context.reason == CUT:
             # The gateway or the instance cut it: what the client would get is no whole answer.
             return Continuation(following=following, reason="was_cut", load=first.load)
@@ -125,7 +126,11 @@ class ContinuationPlanner:
             return offers
         table = table_of(known)
         limits = limits_of(
-            [self._estimators.limits.limits(one.attempt.model) for one in offers],
+            # A limit holds for each of several answers, and is learned from single ones.
+            [
+                self._estimators.limits.limits(one.attempt.model) if context.plan.choices == 1 else None
+                for one in offers
+            ],
             [one.saved_most_seconds for one in offers],
         )
         steps = best_sequence(
@@ -157,11 +162,15 @@ class ContinuationPlanner:
         output_tokens = np.repeat(lengths, [len(found) for _, found in places])
         prompt_tokens = float(plan.prompt_tokens or 0)
         latency = self._estimators.latency.predict(
-            snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=1
+            snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=plan.choices
         )
         price: Floats = latency.total_seconds + objective.congestion_weight * latency.caused_seconds
         usd = self._forecaster.attempt_usd(
-            snapshot, rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens
+            snapshot,
+            rows,
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            sequences=plan.choices,
         )
         price = price + objective.seconds_per_usd * usd
         ranked_by = price + SUSPECT_PRICE_SECONDS * snapshot.suspect[rows]
@@ -170,7 +179,7 @@ class ContinuationPlanner:
             1.0 + objective.congestion_weight * latency.caused_seconds / latency.total_seconds
         )
         saved += objective.seconds_per_usd * self._forecaster.output_usd(
-            snapshot, rows, output_tokens=output_tokens
+            snapshot, rows, output_tokens=output_tokens, sequences=plan.choices
         )
         offers, start = [], 0
         for (position, found), attempt in zip(places, attempts, strict=True):

@@ -94,16 +94,26 @@ class Forecaster:
         )
 
     def attempt_usd(
-        self, snapshot: FleetSnapshot, rows: Ints, *, prompt_tokens: float, output_tokens: Floats
+        self,
+        snapshot: FleetSnapshot,
+        rows: Ints,
+        *,
+        prompt_tokens: float,
+        output_tokens: Floats,
+        sequences: int,
     ) -> Floats:
         """Price of one attempt on each of `rows` of the snapshot's table, in dollars."""
         self._follow(snapshot.table)
-        return self._prices.attempt_usd(rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
+        return self._prices.attempt_usd(
+            rows, prompt_tokens=prompt_tokens, output_tokens=output_tokens, sequences=sequences
+        )
 
-    def output_usd(self, snapshot: FleetSnapshot, rows: Ints, *, output_tokens: Floats) -> Floats:
+    def output_usd(
+        self, snapshot: FleetSnapshot, rows: Ints, *, output_tokens: Floats, sequences: int
+    ) -> Floats:
         """The part of `attempt_usd` that the output takes."""
         self._follow(snapshot.table)
-        return self._prices.output_usd(rows, output_tokens=output_tokens)
+        return self._prices.output_usd(rows, output_tokens=output_tokens, sequences=sequences)
 
     def _follow(self, table: FleetTable) -> None:
         if table is not self._table:

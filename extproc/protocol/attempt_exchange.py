@@ -207,7 +207,7 @@ class AttemptExchange:
             self._hosts_used = position + 1
         self._was_named = naming.number > 0
         before = naming.made if self._was_named else range(position)
-        self._made = (*(one for one in before if one != position), position)
+        self._made = (*(one for one in before if one != position and one < len(plan.attempts)), position)
         return position
 
     def _receive_request_body(self, message: wire.HttpBody) -> None:

@@ -97,6 +97,8 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
             plan.objective.seconds_per_usd,
         )
         yield f"objective={','.join(f'{value:.6g}' for value in values)}"
+    if facts.choices > 1:
+        yield f"choices={facts.choices}"
     yield from _token_fields(plan.budget)
     for attempt in plan.attempts:
         yield _write_try(attempt, attempt.address in plan.overflow_addresses)
@@ -156,6 +158,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         objective=_read_objective(fields.get("objective")),
         prompt_tokens=int(prompt_tokens) if prompt_tokens else None,
         output_limit_tokens=int(limit) if limit else None,
+        choices=max(1, int(fields.get("choices", 1))),
         is_bound=fields.get("bound") == "1",
     )
 

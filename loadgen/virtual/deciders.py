@@ -285,6 +285,7 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
         ability=plan.ability,
         prompt_tokens=budget.prompt_tokens if budget else None,
         output_limit_tokens=budget.output_tokens if budget and budget.output_is_given else None,
+        choices=facts.choices,
         is_bound=facts.subset is not None,
     )
 

@@ -103,6 +103,15 @@ def rejected(
     )
 
 
+def teach_long_answers_to_be_wrong(estimators: Estimators) -> None:
+    """Of model b, whose answers are long as often as short."""
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        estimators.limits.learn("b", int(rng.integers(10, 60)), is_correct=True, was_cut=False)
+        estimators.limits.learn("b", int(rng.integers(500, 3000)), is_correct=False, was_cut=False)
+        estimators.outputs.learn("b", TextProfile(), int(rng.integers(10, 3000)), was_cut=False)
+
+
 def where(continuation: Continuation) -> tuple[int, str] | None:
     """Which attempt follows, and at which instance."""
     following = continuation.following
@@ -187,13 +196,32 @@ def test_an_attempt_that_would_come_too_late_is_not_made(say: Say) -> None:
     assert say(rejected(replace(PLAN, deadline_seconds=60.0))).goes_on
 
 
+def test_with_little_time_left_a_quicker_model_comes_first(say: Say) -> None:
+    """What would come too late is left out before the rest is ordered."""
+    crowded = {"b:1": 9, "b:2": 9}
+    in_time = say(rejected(replace(PLAN, deadline_seconds=60.0)), busy={"c:1": 9})
+    assert (1, "b:1") == where(in_time)
+    assert (2, "c:1") == where(say(rejected(replace(PLAN, deadline_seconds=5.0)), busy=crowded))
+
+
+def test_several_answers_at_once_cost_more_and_are_not_cut(say: Say, estimators: Estimators) -> None:
+    """Each takes a slot; a limit is learned from single ones."""
+    teach_long_answers_to_be_wrong(estimators)
+    several = replace(PLAN, choices=3, output_limit_tokens=None)
+    single = replace(PLAN, output_limit_tokens=None)
+    cut, whole = say(rejected(single)), say(rejected(several))
+
+    assert cut.following is not None
+    assert cut.following.attempt.max_tokens is not None
+    assert whole.following is not None
+    assert whole.following.attempt.max_tokens is None
+    assert whole.load is not None
+    assert whole.load.own_sequences == 3
+
+
 def test_an_answer_is_cut_where_that_is_worth_it_by_then(say: Say, estimators: Estimators) -> None:
     """Of a model whose long answers are always wrong, while another attempt may follow; the last one is never cut."""
-    rng = np.random.default_rng(1)
-    for _ in range(400):
-        estimators.limits.learn("b", int(rng.integers(10, 60)), is_correct=True, was_cut=False)
-        estimators.limits.learn("b", int(rng.integers(500, 3000)), is_correct=False, was_cut=False)
-        estimators.outputs.learn("b", TextProfile(), int(rng.integers(10, 3000)), was_cut=False)
+    teach_long_answers_to_be_wrong(estimators)
     first, last = say(rejected()), say(rejected(made=(0, 2)))
 
     assert first.following is not None
