@@ -90,7 +90,8 @@ class EnginePump:
         self._jobs: dict[str, Job] = {}
         self._streams: set[Job] = set()
         self._next_flush = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
 
     @property
     def time_scale(self) -> float:
@@ -211,7 +212,8 @@ class EnginePump:
             when = min(when, self._next_flush)
         when = max(when, self._loop.time() + SHORTEST_TIMER_SECONDS)
         if self._timer is not None:
-            if self._timer.when() == when:
+            # Not `when()`: uvloop makes a timer that is due at once a plain handle, which has none.
+            if self._timer_at == when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._on_timer)
+        self._timer, self._timer_at = self._loop.call_at(when, self._on_timer), when
