@@ -9,7 +9,7 @@ from loadgen.vllm.pump import EnginePump
 
 
 def test_an_event_that_is_due_at_once_is_armed_again_and_again() -> None:
-    """uvloop makes a timer of less than half a millisecond a plain handle, which does not say when it is due."""
+    """A timer of less than half a millisecond is a plain handle of uvloop, which does not say when it is due."""
 
     async def arm_twice() -> int:
         engine: Any = SimpleNamespace(next_event_seconds=lambda: 0.0)
