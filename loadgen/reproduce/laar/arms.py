@@ -117,7 +117,7 @@ class Arm:
 
 
 CAPS: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, float(RETRY_CAP))
-STOP_PRICES = (2.0, 4.0, 8.0, 16.0, 40.0, 100.0, 250.0, 1000.0, 1e5)
+STOP_PRICES = (2.0, 4.0, 8.0, 16.0, 40.0, 100.0, 250.0, 1000.0, 4000.0, 1e5)
 """Worth of a correct answer, in attempts: multiples of the mean time of an attempt on idle instances at that length."""
 
 
