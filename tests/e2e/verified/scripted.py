@@ -344,7 +344,10 @@ async def envoy(system: System, config: Path) -> AsyncIterator[asyncio.subproces
             while True:
                 assert process.returncode is None
                 with contextlib.suppress(aiohttp.ClientError):
-                    if await system.counter("cluster.fleet.membership_healthy") == len(INSTANCES):
+                    # The admin interface answers before the listener does.
+                    is_listening = await system.counter("listener_manager.workers_started") == 1
+                    healthy = await system.counter("cluster.fleet.membership_healthy")
+                    if is_listening and healthy == len(INSTANCES):
                         break
                 await asyncio.sleep(0.1)
         yield process
