@@ -247,8 +247,9 @@ class Router:
         continuation = self._continuations.after(
             context, self.book.snapshot(now), self._policy.objective, met.text if met else None
         )
-        if continuation.load is not None:
-            self._encounters.expect(context.decision_id, continuation.load, now)
+        following, load = continuation.following, continuation.load
+        if following is not None and load is not None:
+            self._encounters.expect(context.decision_id, following.attempt.address, load, now)
         return continuation
 
     def record_verdict(self, record: VerdictRecord, now: float) -> None:

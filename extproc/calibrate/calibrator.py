@@ -97,7 +97,10 @@ class Calibrator:
         if record.completion_tokens is not None and record.goes_on:
             # Of a request's tries the access log tells the last one's length only.
             self._outputs.learn(record.model, met.text, record.completion_tokens, was_cut=record.was_cut)
-        if met.load is not None and record.answer_seconds is not None and record.prompt_tokens is not None:
+        if met.load is None or met.address != record.address:
+            # Envoy has gone on to a host that nobody looked at.
+            return
+        if record.answer_seconds is not None and record.prompt_tokens is not None:
             self._latency.learn(
                 record.address,
                 met.load,

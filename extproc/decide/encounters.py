@@ -17,11 +17,13 @@ class Met:
     """What the present try of a decision met.
 
     Attributes:
+        address: The try's instance.
         text: What the prompt looks like.
         load: The load of the try's instance when it was chosen; None when the try has taught what it could.
         at: When it was chosen, seconds of a monotonic clock.
     """
 
+    address: str
     text: TextProfile
     load: LoadAtDecision | None
     at: float
@@ -45,11 +47,11 @@ class Encounters:
         """What the present try met; None when another replica decided."""
         return self._met.get(decision_id)
 
-    def expect(self, decision_id: str, load: LoadAtDecision, now: float) -> None:
+    def expect(self, decision_id: str, address: str, load: LoadAtDecision, now: float) -> None:
         """Note what the next try of a decision would meet."""
         met = self._met.get(decision_id)
         if met is not None:
-            self._next[decision_id] = replace(met, load=load, at=now)
+            self._next[decision_id] = replace(met, address=address, load=load, at=now)
 
     def go_on(self, decision_id: str) -> None:
         """The present try is over and has taught what it could; the next one, if it was expected, takes its place."""

@@ -109,7 +109,10 @@ class QualityPlanner:
             started_unix_ms=moment.unix_ms - round(elapsed * 1000),
         )
         load = predictions.latency.load(ranking.positions[0])
-        self._encounters.enter(moment.decision_id, Met(text=facts.text, load=load, at=moment.now))
+        self._encounters.enter(
+            moment.decision_id,
+            Met(address=plan.attempts[0].address, text=facts.text, load=load, at=moment.now),
+        )
         return plan
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -191,10 +192,13 @@ def test_every_judged_answer_teaches_how_long_it_took(
 ) -> None:
     """A rejected one too: else only those who are right at once would tell the time. A delivered one's length comes by the log."""
     calibrator, heard, latency = hearing
-    met = Met(text=TEXT, load=LOAD, at=1.0)
+    met = Met(address="10.0.0.1:1", text=TEXT, load=LOAD, at=1.0)
     calibrator.learn_answer(a_verdict(), met, now=4.0, sequences_meanwhile=0.0)
     calibrator.learn_answer(
-        a_verdict(is_correct=True, goes_on=False, address="b:1"), met, now=5.0, sequences_meanwhile=0.0
+        a_verdict(is_correct=True, goes_on=False, address="b:1"),
+        replace(met, address="b:1"),
+        now=5.0,
+        sequences_meanwhile=0.0,
     )
 
     assert [("10.0.0.1:1", LOAD, 3.0, 50), ("b:1", LOAD, 3.0, 50)] == latency.lessons
@@ -207,6 +211,7 @@ def test_every_judged_answer_teaches_how_long_it_took(
         (a_verdict(answer_seconds=None), LOAD),
         (a_verdict(prompt_tokens=None), LOAD),
         (a_verdict(), None),
+        (a_verdict(address="elsewhere:1"), LOAD),
     ],
 )
 def test_what_is_not_known_of_a_judged_answer_teaches_no_latency(
@@ -214,6 +219,8 @@ def test_what_is_not_known_of_a_judged_answer_teaches_no_latency(
 ) -> None:
     """Neither its time nor what it met."""
     calibrator, _, latency = hearing
-    calibrator.learn_answer(record, Met(text=TEXT, load=load, at=1.0), now=4.0, sequences_meanwhile=None)
+    calibrator.learn_answer(
+        record, Met(address="10.0.0.1:1", text=TEXT, load=load, at=1.0), now=4.0, sequences_meanwhile=None
+    )
 
     assert not latency.lessons

@@ -27,19 +27,20 @@ SECOND = replace(FIRST, sequences=2.0)
 def encounters() -> Encounters:
     """With one decision, made at 1.0 s."""
     book = Encounters()
-    book.enter("d", Met(text=TextProfile(), load=FIRST, at=1.0))
+    book.enter("d", Met(address="a:1", text=TextProfile(), load=FIRST, at=1.0))
     return book
 
 
 def test_each_try_meets_its_own_load(encounters: Encounters) -> None:
     """That of the next one counts once the present one is over, and not before."""
-    encounters.expect("d", SECOND, 3.0)
+    encounters.expect("d", "b:1", SECOND, 3.0)
     before = encounters.of("d")
     encounters.go_on("d")
     after = encounters.of("d")
 
     assert (before and before.load, before and before.at) == (FIRST, 1.0)
     assert (after and after.load, after and after.at) == (SECOND, 3.0)
+    assert (before and before.address, after and after.address) == ("a:1", "b:1")
 
 
 def test_a_try_teaches_once(encounters: Encounters) -> None:
@@ -54,7 +55,7 @@ def test_a_try_teaches_once(encounters: Encounters) -> None:
 
 def test_what_another_replica_decided_is_not_known(encounters: Encounters) -> None:
     """And nothing is kept of it."""
-    encounters.expect("e", SECOND, 3.0)
+    encounters.expect("e", "b:1", SECOND, 3.0)
     encounters.go_on("e")
 
     assert encounters.of("e") is None
