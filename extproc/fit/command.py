@@ -13,6 +13,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
+from extproc.fit.data_sets import by_data_set
 from extproc.fit.engine import STEPS, fit_from_tables
 from extproc.fit.evaluate import average_value, calibration_after_failures, mean_ahead
 from extproc.fit.fitting import FitSettings, fit_model
@@ -130,6 +131,7 @@ def figures(folder: Path, options: EvalOptions, console: Console) -> dict[str, o
         "across": results.across,
         "inside_ahead": mean_ahead(results.inside),
         "inside_ahead_of_best": mean_ahead(results.inside, by_hindsight=True),
+        "by_data_set": by_data_set(results.inside, results.inside_again),
         "across_mean": average_value(results.across, lambda each: bool(each["by_part"])),
         "calibration": calibration_after_failures(results.trials),
         "lengths": results.lengths,

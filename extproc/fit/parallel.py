@@ -14,6 +14,9 @@ from extproc.fit.fleets import FLEETS
 from extproc.fit.lengths import judge_lengths
 from extproc.fit.trials import Trial, across, inside
 
+OTHER_SPLITS: Final = 2
+"""Further ways in which questions are parted into folds: how much of a figure is owed to the one that the tables show."""
+
 _LENGTHS: Final = "lengths"
 _LARGE: Final = ("mmlu_pro", "routellm_mmlu", "ulab_llmrouter")
 
@@ -25,16 +28,19 @@ class Task:
     Attributes:
         fleet: Index in `FLEETS`.
         data: Set that is split by question; None to leave out one whole set or task at a time.
+        split: Which way the questions are parted; 0 for the one that the tables show.
     """
 
     fleet: int
     data: str | None
+    split: int = 0
 
     @property
     def title(self) -> str:
         """What to show while it runs."""
         fleet = FLEETS[self.fleet]
-        return f"{self.data or 'left out'}: {fleet.name}"
+        again = f", split {self.split}" if self.split else ""
+        return f"{self.data or 'left out'}: {fleet.name}{again}"
 
     @property
     def weight(self) -> int:
@@ -52,19 +58,26 @@ class Results:
     Attributes:
         trials: The trials inside, in the order of `FLEETS`.
         inside, across: What `judge` says of each, in the same order.
+        inside_again: What it says of those inside with the questions parted in other ways, `OTHER_SPLITS` lists like `inside`.
         lengths: What `judge_lengths` says.
     """
 
     trials: list[Trial]
     inside: list[dict[str, object]]
     across: list[dict[str, object]]
+    inside_again: list[list[dict[str, object]]]
     lengths: list[dict[str, object]]
 
 
 def tasks() -> list[Task]:
     """Every trial, in the order of the tables."""
     return [
-        *(Task(index, data) for index, fleet in enumerate(FLEETS) for data in fleet.inside),
+        *(
+            Task(index, data, split)
+            for split in range(1 + OTHER_SPLITS)
+            for index, fleet in enumerate(FLEETS)
+            for data in fleet.inside
+        ),
         *(Task(index, None) for index, fleet in enumerate(FLEETS) if fleet.across),
     ]
 
@@ -92,12 +105,16 @@ def run_all(
             advance(running[future].title)
         lengths = measured.result()
         advance(_LENGTHS)
-    inner = [done[task] for task in tasks() if task.data is not None]
+    inner = [
+        [done[task] for task in tasks() if task.data is not None and task.split == split]
+        for split in range(1 + OTHER_SPLITS)
+    ]
     outer = [done[task] for task in tasks() if task.data is None]
     return Results(
-        trials=[trial for trial, _ in inner],
-        inside=[judged for _, judged in inner],
+        trials=[trial for trial, _ in inner[0]],
+        inside=[judged for _, judged in inner[0]],
         across=[judged for _, judged in outer],
+        inside_again=[[judged for _, judged in each] for each in inner[1:]],
         lengths=lengths,
     )
 
@@ -105,5 +122,5 @@ def run_all(
 def run_one(task: Task, folder: Path, seed: int, samples: int) -> tuple[Trial, dict[str, object]]:
     """Run one trial and judge it."""
     fleet = FLEETS[task.fleet]
-    trial = across(fleet, folder) if task.data is None else inside(fleet, task.data, folder)
+    trial = across(fleet, folder) if task.data is None else inside(fleet, task.data, folder, task.split)
     return trial, judge(trial, seed, samples)

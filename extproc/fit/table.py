@@ -82,9 +82,17 @@ class OutcomeTable:
         )
         return narrow.rows(complete)
 
-    def folds(self, count: int) -> npt.NDArray[np.int64]:
-        """The fold of each row, from 0 to `count` - 1, by its key alone: the same in every run and every table."""
-        return np.array([int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % count for key in self.keys])
+    def folds(self, count: int, split: int = 0) -> npt.NDArray[np.int64]:
+        """The fold of each row, from 0 to `count` - 1, by its key alone: the same in every run and every table.
+
+        Args:
+            count: How many folds.
+            split: Another number is another way to part the questions.
+        """
+        salt = f"{split}:" if split else ""
+        return np.array(
+            [int(hashlib.sha256(f"{salt}{key}".encode()).hexdigest()[:8], 16) % count for key in self.keys]
+        )
 
     def digest(self) -> str:
         """SHA-256 over all that a fit sees."""

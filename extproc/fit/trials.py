@@ -25,13 +25,15 @@ Parts = npt.NDArray[np.int64]
 
 OURS: Final = "this service"
 NEIGHBOURS: Final = "k-NN (RouteBalance's form)"
+PART_OF_OURS: Final = "numbers, shared"
+"""This service's fit without words: it tells what these add, and is no baseline."""
 
 ESTIMATORS: Final[Mapping[str, Callable[[], Estimator]]] = MappingProxyType({
     "prior only": PriorOnly,
     "length and language (LAAR)": LengthAndLanguage,
     NEIGHBOURS: Neighbours,
     "words, linear": LinearWords,
-    "numbers, shared": lambda: Ours(FitSettings(use_words=False)),
+    PART_OF_OURS: lambda: Ours(FitSettings(use_words=False)),
     OURS: lambda: Ours(FitSettings()),
 })  # fmt: skip
 
@@ -104,11 +106,18 @@ def _subsets(items: list[int], size: int) -> list[list[int]]:
     ]
 
 
-def inside(fleet: FleetOfModels, data: str, folder: Path) -> Trial:
-    """Five parts by question: the rest is like what was fitted."""
+def inside(fleet: FleetOfModels, data: str, folder: Path, split: int = 0) -> Trial:
+    """Five parts by question: the rest is like what was fitted.
+
+    Args:
+        fleet: Models.
+        data: Set that has outcomes of all of them.
+        folder: Published data.
+        split: Another number parts the questions in another way.
+    """
     table = load(data, folder).fleet(tuple(fleet.costs))
     names = tuple(f"fold {fold}" for fold in range(FOLDS))
-    return run(fleet, table, data, table.folds(FOLDS), names)
+    return run(fleet, table, data, table.folds(FOLDS, split), names)
 
 
 def across(fleet: FleetOfModels, folder: Path) -> Trial:

@@ -9,7 +9,7 @@ import pytest
 
 from extproc.fit import parallel
 from extproc.fit.fleets import FLEETS
-from extproc.fit.parallel import Task, run_all, tasks
+from extproc.fit.parallel import OTHER_SPLITS, Task, run_all, tasks
 
 
 class HereAndNow:
@@ -33,7 +33,8 @@ class HereAndNow:
 def test_every_trial_of_every_fleet_is_a_task() -> None:
     """Each set inside, and each fleet that has sets to leave out."""
     inside = [task for task in tasks() if task.data is not None]
-    assert sum(len(fleet.inside) for fleet in FLEETS) == len(inside)
+    assert (1 + OTHER_SPLITS) * sum(len(fleet.inside) for fleet in FLEETS) == len(inside)
+    assert len(set(tasks())) == len(tasks())
     assert sum(bool(fleet.across) for fleet in FLEETS) == len(tasks()) - len(inside)
 
 
@@ -51,8 +52,12 @@ def test_results_come_in_the_order_of_the_tables(monkeypatch: pytest.MonkeyPatch
     titles: list[str] = []
     results = run_all(Path(), 0, 10, processes=2, advance=titles.append)
 
-    expected: list[Any] = [task for task in tasks() if task.data is not None]
+    expected: list[Any] = [task for task in tasks() if task.data is not None and not task.split]
     assert expected == results.trials
+    assert [task.title for task in expected] == [each["title"] for each in results.inside]
+    assert [f"{task.title}, split 2" for task in expected] == [
+        each["title"] for each in results.inside_again[1]
+    ]
     assert [task.title for task in tasks() if task.data is None] == [each["title"] for each in results.across]
     assert sorted(ran, key=lambda task: -task.weight) == ran
     assert [{"data": "longchat"}] == results.lengths

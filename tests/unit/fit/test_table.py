@@ -47,6 +47,15 @@ def test_folds_go_by_key_alone(make_table: MakeTable) -> None:
     assert 20 < np.bincount(folds).min()
 
 
+def test_another_split_parts_questions_in_another_way(make_table: MakeTable) -> None:
+    """Splits agree on about one question in five, which is what chance would give; each is the same every time."""
+    table = make_table(500)
+    same = table.folds(5) == table.folds(5, 1)
+    assert 0.1 < same.mean() < 0.3
+    assert table.folds(5, 1).tolist() == table.folds(5, 1).tolist()
+    assert table.folds(5, 0).tolist() == table.folds(5).tolist()
+
+
 def test_the_digest_sees_every_outcome(make_table: MakeTable) -> None:
     """One changed outcome, prompt or model name is another table."""
     table = make_table(10)
