@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extproc.decide.first_correct import Objective
 from extproc.estimate.latency_records import LoadAtDecision
-from extproc.estimate.quality.coupling import Ability
+from extproc.estimate.quality.coupling import Ability, table_of, weights_after
 from extproc.facts.request import Api
 
 
@@ -98,6 +98,23 @@ class CarriedPlan:
         """Return the indexes of the attempts that are not among `made`, ascending."""
         return tuple(position for position in range(len(self.attempts)) if position not in made)
 
+    def attempt_after(self, position: int, rejected: Collection[int]) -> CarriedAttempt:
+        """Return an attempt with its chance once the answers of just these others were rejected.
+
+        The plan's own chance holds after rejections of all attempts before it. One that gave no answer says nothing of
+        the others; the chance is None where the abilities that it would follow from are not known.
+        """
+        attempt = self.attempts[position]
+        if attempt.chance is None or set(rejected) == set(range(position)):
+            return attempt
+        known = [self.attempts[one].ability for one in (*rejected, position)]
+        abilities = [one for one in known if one is not None]
+        if len(abilities) < len(known):
+            return replace(attempt, chance=None)
+        table = table_of(abilities)
+        chance = float(table[-1] @ weights_after(table, range(len(rejected))))
+        return replace(attempt, chance=chance)
+
 
 NO_PLAN = CarriedPlan()
 """Every answer is passed on as it is."""
@@ -110,7 +127,8 @@ class AttemptContext:
     Attributes:
         decision_id: The plan's id.
         plan: The plan.
-        made: Indexes of the attempts that are over, in order; the last one is that which was rejected.
+        made: Indexes of the attempts that were made, in order; the last one is that whose answer was rejected.
+        rejected: Those of them whose answers were found wrong. Others gave no answer, or had no room for the prompt.
         number: Upstream tries made so far, this one included.
         reason: Why the answer was rejected.
         elapsed_seconds: Since TTCA began to count.
@@ -119,14 +137,27 @@ class AttemptContext:
     decision_id: str
     plan: CarriedPlan
     made: tuple[int, ...]
+    rejected: tuple[int, ...]
     number: int
     reason: str
     elapsed_seconds: float
 
     @property
     def failed(self) -> tuple[CarriedAttempt, ...]:
-        """Attempts that are over."""
-        return tuple(self.plan.attempts[position] for position in self.made)
+        """Attempts whose answers were found wrong."""
+        return tuple(self.plan.attempts[position] for position in self.rejected)
+
+    @property
+    def unanswered(self) -> tuple[int, ...]:
+        """Indexes of the attempts that were made and gave no answer to judge; each can be made again elsewhere.
+
+        Not of those that may have had no room for the prompt: elsewhere there is no more.
+        """
+        return tuple(
+            position
+            for position in self.made
+            if position not in self.rejected and not self.plan.attempts[position].retries_overflow
+        )
 
     @property
     def remaining(self) -> tuple[int, ...]:

@@ -81,10 +81,16 @@ class ContinuationPlanner:
             text: What the prompt looks like; None when another replica decided.
         """
         plan, objective = context.plan, context.plan.objective or objective
-        positions = [one for one in context.remaining if plan.attempts[one].chance is not None]
+        unanswered = context.unanswered
+        positions = [
+            one for one in (*context.remaining, *unanswered) if plan.attempts[one].chance is not None
+        ]
         if not positions:
             return Continuation(following=None, reason="no_further_model")
-        places = [_places(plan.attempts[position], plan, snapshot) for position in positions]
+        places = [
+            _places(plan.attempts[position], plan, snapshot, is_again=position in unanswered)
+            for position in positions
+        ]
         offers = self._offers(
             [(position, rows) for position, rows in zip(positions, places, strict=True) if len(rows)],
             plan,
@@ -206,10 +212,11 @@ class ContinuationPlanner:
         return self._estimators.outputs.expected(attempt.model, text, min(limits, default=None))
 
 
-def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot) -> Ints:
+def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot, *, is_again: bool) -> Ints:
     """Rows where an attempt may be made, the planned one first.
 
-    Others of its model must be in the planned one's pool and hold as many tokens; empty when the planned one is gone.
+    Others of its model must be in the planned one's pool and hold as many tokens; empty when the planned one is gone. An
+    attempt that gave no answer where it was planned is made again where nothing speaks against it, else not at all.
     """
     table = snapshot.table
     planned = table.row_by_address.get(attempt.address)
@@ -217,7 +224,7 @@ def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot)
         return np.empty(0, dtype=np.int64)
     first = np.array([planned], dtype=np.int64)
     if plan.is_bound:
-        return first
+        return first[:0] if is_again else first
     twins = table.rows_of_models[int(table.model_index[planned])]
     is_fit = (
         (table.pool_index[twins] == table.pool_index[planned])
@@ -225,4 +232,7 @@ def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot)
         & snapshot.usable[twins]
         & (twins != planned)
     )
+    if is_again:
+        elsewhere: Ints = twins[is_fit & ~snapshot.suspect[twins]]
+        return elsewhere
     return np.concatenate((first, twins[is_fit]))

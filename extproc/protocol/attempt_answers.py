@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from extproc.protocol import names
 from extproc.protocol.encode import set_header
-from extproc.protocol.naming import Naming, write_naming
+from extproc.protocol.naming import Naming, write_naming, write_rejected
 from extproc.protocol.wire import ext_proc_pb2 as wire
 
 Headers = Iterable[tuple[str, str]]
@@ -60,11 +60,16 @@ def pass_on(headers: Headers) -> wire.ProcessingResponse:
     return response
 
 
-def release(headers: Headers, *, goes_on: bool) -> wire.ProcessingResponse:
+def release(headers: Headers, *, goes_on: bool, rejected: Sequence[int] = ()) -> wire.ProcessingResponse:
     """Answer a response body: let the held answer go, or ask for the plan's next attempt.
 
     Envoy may refuse that (its retry budget is spent, the request's time is over); the client then gets this answer,
     so that it is marked in any case.
+
+    Args:
+        headers: Marks.
+        goes_on: True to ask for the next attempt.
+        rejected: The plan's attempts whose answers were found wrong, for whoever serves that one.
     """
     response = wire.ProcessingResponse()
     response.response_body.SetInParent()
@@ -72,6 +77,8 @@ def release(headers: Headers, *, goes_on: bool) -> wire.ProcessingResponse:
     _set(mutation, headers)
     if goes_on:
         set_header(mutation.set_headers.add, names.RETRY, b"1")
+        namespace = response.dynamic_metadata.fields[names.NEXT_NAMESPACE]
+        write_rejected(namespace.struct_value.fields, rejected)
     return response
 
 

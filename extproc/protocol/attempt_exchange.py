@@ -18,7 +18,7 @@ from extproc.protocol.attempt_plan import decode_attempt_plan
 from extproc.protocol.context_overflow import is_context_overflow
 from extproc.protocol.decode import ResponseHead, header_value, response_head, upstream_address
 from extproc.protocol.events import AnswerReady, Conclusion
-from extproc.protocol.naming import Naming, read_naming
+from extproc.protocol.naming import Naming, read_naming, read_rejected
 from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -59,7 +59,9 @@ class AttemptExchange:
         self._position = 0
         self._hosts_used = 0
         self._made: tuple[int, ...] = ()
+        self._rejected: tuple[int, ...] = ()
         self._was_named = False
+        self._is_again = False
         self._expectation = ""
         self._request_body: bytes | None = None
         self._response = ResponseHead()
@@ -91,6 +93,7 @@ class AttemptExchange:
             decision_id=self.decision_id,
             plan=self.plan,
             made=self._made,
+            rejected=self._rejected_with_this,
             number=self.number,
             reason=reason,
             elapsed_seconds=self._elapsed_ms(now_unix_ms) / 1000,
@@ -147,6 +150,7 @@ class AttemptExchange:
     def _receive_request_headers(self, message: wire.ProcessingRequest) -> None:
         headers = message.request_headers.headers
         plan = decode_attempt_plan(header_value(headers, names.ATTEMPT_LIMITS))
+        self._rejected = tuple(one for one in read_rejected(message) if one < len(plan.attempts))
         count = header_value(headers, names.ATTEMPT_COUNT)
         number = int(count) if count.isdecimal() else None
         position = self._place(plan, upstream_address(message), number, read_naming(message))
@@ -182,12 +186,12 @@ class AttemptExchange:
         if self.is_last or self._hosts_used not in self._made:
             return None
         position = self._position
-        if self.plan.attempts[position].address == self.attempt.address:
+        if self._is_again or self.plan.attempts[position].address == self.attempt.address:
             position = self.plan.remaining(self._made)[0]
-        return Following(attempt=self.plan.attempts[position], position=position)
+        return Following(attempt=self.plan.attempt_after(position, self._rejected), position=position)
 
     def _place(self, plan: CarriedPlan, address: str, number: int | None, naming: Naming) -> int | None:
-        """Find which of the plan's attempts is made at `address`, and which ones are over; None when none is made there."""
+        """Find which of the plan's attempts is made at `address`, and which ones were; None when none is made there."""
         if not plan.attempts:
             return None
         is_named = naming.number == number and naming.address == address
@@ -203,10 +207,11 @@ class AttemptExchange:
             if found is None:
                 return None
             position = found
-            self.attempt = plan.attempts[position]
+            self.attempt = plan.attempt_after(position, self._rejected)
             self._hosts_used = position + 1
         self._was_named = naming.number > 0
         before = naming.made if self._was_named else range(position)
+        self._is_again = position in before
         self._made = (*(one for one in before if one != position and one < len(plan.attempts)), position)
         return position
 
@@ -285,12 +290,17 @@ class AttemptExchange:
     def _release(
         self, verdict: Verdict, *, goes_on: bool, following: Following | None, now_unix_ms: int
     ) -> None:
-        response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on)
+        rejected = self._rejected if verdict is _OVERFLOW else self._rejected_with_this
+        response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on, rejected=rejected)
         if following is not None:
             self._name(response, following)
         self._responses.append(response)
         next_address = following.attempt.address if following else ""
         self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True, next_address=next_address))
+
+    @property
+    def _rejected_with_this(self) -> tuple[int, ...]:
+        return (*(one for one in self._rejected if one != self._position), self._position)
 
     def _roomier(self) -> Following | None:
         """Return the attempt that a rejected length leads to; None when it travels without those that follow."""

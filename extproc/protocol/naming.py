@@ -4,11 +4,14 @@ Envoy's route picks the cluster of every try anew (`refresh_cluster_on_retry`), 
 `priority_groups`: a planned one is the union cluster, whose policy walks the plan's hosts, `named` the cluster that goes
 to `address`. Without metadata all tries are planned. A named instance that cannot be reached is followed by the plan's
 next host.
+
+In the same namespace stands which answers were rejected, whether a try was named or not: a try that failed, which the
+service need not hear of, says nothing of its model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +31,7 @@ _POSITION: Final = "position"
 _NUMBER: Final = "number"
 _HOSTS_USED: Final = "hosts_used"
 _MADE: Final = "made"
+_REJECTED: Final = "rejected"
 _CHANCE: Final = "chance"
 _MAX_TOKENS: Final = "max_tokens"
 
@@ -41,7 +45,7 @@ class Naming:
         position: Index of the plan's attempt that is made there.
         number: The upstream try that it is for, from 1.
         hosts_used: Hosts of the plan's list that Envoy has used up.
-        made: Indexes of the attempts that were over by then, in order.
+        made: Indexes of the attempts that were made by then, in order.
         chance: P(correct) given that they failed; None when nobody estimated it.
         max_tokens: Output tokens at which the answer is cut; None for no limit.
     """
@@ -78,6 +82,23 @@ def write_naming(fields: Mapping[str, Value], naming: Naming) -> None:
     # Zero for None: the fields of an earlier naming would stay otherwise.
     fields[_CHANCE].number_value = naming.chance or 0.0
     fields[_MAX_TOKENS].number_value = naming.max_tokens or 0
+
+
+def write_rejected(fields: Mapping[str, Value], rejected: Sequence[int]) -> None:
+    """Note the plan's attempts whose answers were found wrong, in the namespace's struct."""
+    values = fields[_REJECTED].list_value.values
+    for position in rejected:
+        values.add().number_value = position
+
+
+def read_rejected(message: wire.ProcessingRequest) -> tuple[int, ...]:
+    """Return the plan's attempts whose answers were found wrong so far, by index."""
+    if not message.HasField("metadata_context"):
+        return ()
+    namespace = message.metadata_context.filter_metadata.get(names.NEXT_NAMESPACE)
+    if namespace is None or _REJECTED not in namespace.fields:
+        return ()
+    return tuple(int(value.number_value) for value in namespace.fields[_REJECTED].list_value.values)
 
 
 def read_naming(message: wire.ProcessingRequest) -> Naming:

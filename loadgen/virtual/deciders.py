@@ -169,6 +169,7 @@ class RouterDecider:
                 decision_id=plan.decision_id,
                 plan=carried,
                 made=made,
+                rejected=made,
                 number=len(report.tries),
                 reason=CUT if last.was_cut else "expectation.exact",
                 elapsed_seconds=now - report.started_seconds,

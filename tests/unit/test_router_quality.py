@@ -123,7 +123,13 @@ def test_a_carried_objective_decides_between_attempts(
         prompt_tokens=100,
     )
     context = AttemptContext(
-        decision_id="1", plan=plan, made=(0,), number=1, reason="expectation", elapsed_seconds=1.0
+        decision_id="1",
+        plan=plan,
+        made=(0,),
+        rejected=(0,),
+        number=1,
+        reason="expectation",
+        elapsed_seconds=1.0,
     )
 
     assert expected == said(router.continuation(context, 0.0))
@@ -144,7 +150,13 @@ def test_an_answer_that_was_cut_is_followed_by_the_next_attempt(make_router: Cal
         prompt_tokens=100,
     )
     context = AttemptContext(
-        decision_id="1", plan=plan, made=(0,), number=1, reason="transport.context-full", elapsed_seconds=1.0
+        decision_id="1",
+        plan=plan,
+        made=(0,),
+        rejected=(0,),
+        number=1,
+        reason="transport.context-full",
+        elapsed_seconds=1.0,
     )
 
     late = replace(context, plan=replace(plan, deadline_seconds=1.001))
@@ -170,7 +182,13 @@ def test_the_clients_own_limit_bounds_what_a_next_attempt_is_expected_to_take(
         prompt_tokens=100,
     )
     context = AttemptContext(
-        decision_id="1", plan=plan, made=(0,), number=1, reason="expectation", elapsed_seconds=1.0
+        decision_id="1",
+        plan=plan,
+        made=(0,),
+        rejected=(0,),
+        number=1,
+        reason="expectation",
+        elapsed_seconds=1.0,
     )
 
     assert said(router.continuation(context, 0.0)) == (False, "deadline")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from extproc.decide.attempts import AttemptContext, Continuation
+from extproc.decide.attempts import AttemptContext, Continuation, Following
 from extproc.protocol import names
 from loadgen.stack.ports import free_ports
 from tests.e2e.verified.scripted import Answer, System, completion, says
@@ -108,6 +108,45 @@ async def test_a_named_instance_that_fails_is_not_followed_by_a_model_that_was_r
 
     assert (200, "right", "4") == (status, text, headers[names.ATTEMPTS])
     assert ["u1", "t3", "u2", "u3"] == [request.instance for request in system.received]
+
+
+async def test_a_model_whose_instance_failed_is_asked_elsewhere(system: System) -> None:
+    """Two replicas agree that only the second answer was wrong; the first attempt's model has not answered yet."""
+    contexts: list[AttemptContext] = []
+
+    def again(context: AttemptContext) -> Continuation:
+        contexts.append(context)
+        (position,) = context.unanswered
+        attempt = replace(context.plan.attempts[position], address=system.address["t3"])
+        return Continuation(following=Following(attempt=attempt, position=position), reason="worth_it")
+
+    system.order = ("t1", "u1", "u2")
+    system.answers |= {"t1": failing(503), "u1": says("wrong")}
+    system.go_on = again
+    status, headers, text = await system.ask()
+
+    assert (200, "right", "3") == (status, text, headers[names.ATTEMPTS])
+    assert ["t1", "u1", "t3"] == [request.instance for request in system.received]
+    assert [((0, 1), (1,))] == [(context.made, context.rejected) for context in contexts]
+
+
+async def test_wrong_answers_are_counted_on_the_way(system: System) -> None:
+    """Without a named try and after one, whoever serves the try."""
+    contexts: list[AttemptContext] = []
+    named = elsewhere(system.address["t3"])
+
+    def go_on(context: AttemptContext) -> Continuation:
+        contexts.append(context)
+        return named(context) if context.number > 1 else Continuation.as_planned(context, "worth_it")
+
+    system.order = ("u1", "u2", "t1", "u3")
+    system.answers |= dict.fromkeys(("u1", "u2", "t3"), says("wrong"))
+    system.go_on = go_on
+    status, headers, text = await system.ask()
+
+    assert (200, "right", "4") == (status, text, headers[names.ATTEMPTS])
+    assert ["u1", "u2", "t3", "u3"] == [request.instance for request in system.received]
+    assert [(0,), (0, 1), (0, 1, 2)] == [context.rejected for context in contexts]
 
 
 async def test_a_plans_own_instance_stands_in_for_a_named_one_that_fails(system: System) -> None:

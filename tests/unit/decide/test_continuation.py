@@ -95,11 +95,20 @@ PLAN = CarriedPlan(
 
 
 def rejected(
-    plan: CarriedPlan = PLAN, made: tuple[int, ...] = (0,), reason: str = "expectation"
+    plan: CarriedPlan = PLAN,
+    made: tuple[int, ...] = (0,),
+    reason: str = "expectation",
+    unanswered: tuple[int, ...] = (),
 ) -> AttemptContext:
-    """The plan after the attempts `made`, one second after it began."""
+    """The plan after the attempts `made`, one second after it began; all but the `unanswered` ones were wrong."""
     return AttemptContext(
-        decision_id="d", plan=plan, made=made, number=len(made), reason=reason, elapsed_seconds=1.0
+        decision_id="d",
+        plan=plan,
+        made=made,
+        rejected=tuple(one for one in made if one not in unanswered),
+        number=len(made),
+        reason=reason,
+        elapsed_seconds=1.0,
     )
 
 
@@ -167,6 +176,31 @@ def test_without_abilities_the_models_come_in_the_plans_order(say: Say) -> None:
 def test_what_was_made_is_not_made_again(say: Say) -> None:
     """Whatever the order in which it was made."""
     assert (1, "b:1") == where(say(rejected(made=(0, 2))))
+
+
+def test_an_attempt_without_answer_is_made_again_elsewhere(say: Say) -> None:
+    """Model b's instance failed and a was wrong: b is asked on its twin while that is not suspect, and never where it failed."""
+    without = rejected(made=(1, 0), unanswered=(1,))
+    again = say(without, busy={"c:1": 9})
+
+    assert (1, "b:2") == where(again)
+    assert again.following is not None
+    table = table_of([Ability(0.4, 1.5), Ability(0.8, 1.5)])
+    assert pytest.approx(float(table[1] @ weights_after(table, [0]))) == again.following.attempt.chance
+    assert (2, "c:1") == where(say(without, busy={"c:1": 9}, suspect=("b:2",)))
+    bound = replace(without, plan=replace(PLAN, is_bound=True))
+    assert (2, "c:1") == where(say(bound, busy={"c:1": 9}))
+
+
+def test_an_attempt_without_answer_says_nothing_of_the_others(say: Say) -> None:
+    """The chance of what follows is that after the wrong answers alone."""
+    both = say(rejected(made=(0, 1)))
+    one = say(rejected(made=(0, 1), unanswered=(0,)))
+
+    assert (2, "c:1") == where(both) == where(one)
+    assert one.following is not None
+    assert both.following is not None
+    assert (one.following.attempt.chance or 0.0) > (both.following.attempt.chance or 0.0) + 0.05
 
 
 def test_an_instance_that_left_the_fleet_takes_its_attempt_along(say: Say) -> None:

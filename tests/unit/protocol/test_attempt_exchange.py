@@ -13,7 +13,16 @@ from extproc.protocol import attempt_answers as answers
 from extproc.protocol import names
 from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
-from extproc.protocol.naming import GROUPS, NAMED, PLANNED_GROUPS, Naming, read_naming, write_naming
+from extproc.protocol.naming import (
+    GROUPS,
+    NAMED,
+    PLANNED_GROUPS,
+    Naming,
+    read_naming,
+    read_rejected,
+    write_naming,
+    write_rejected,
+)
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.verify.verdict import Verdict, VerdictKind
 
@@ -346,14 +355,15 @@ def test_the_last_try_is_known(
 
 
 def test_the_budget_hears_where_the_plan_stands(verified: AttemptExchange, response_headers: Make) -> None:
-    """What failed, what would follow, and how much time has passed."""
+    """What failed, what would follow, and how much time has passed; the first attempt gave no answer."""
     hold(verified, response_headers(200))
     context = verified.context("why", NOW_UNIX_MS)
 
     assert ("d", 2, "why", 1.5) == (
         context.decision_id, context.number, context.reason, context.elapsed_seconds,
     )  # fmt: skip
-    assert ["10.0.0.1:8000", "10.0.0.2:8000"] == [attempt.address for attempt in context.failed]
+    assert ["10.0.0.2:8000"] == [attempt.address for attempt in context.failed]
+    assert ((0, 1), (1,)) == (context.made, context.rejected)
     assert "10.0.0.3:8000" == context.next_attempt.address
     assert (0.5, 1.0) == context.plan.ability
 
@@ -403,12 +413,17 @@ def test_a_body_before_its_headers_is_an_error(exchange: AttemptExchange, respon
         exchange.receive(response_body(OVERFLOW), NOW_UNIX_MS)
 
 
-def named(response: wire.ProcessingResponse) -> Naming:
-    """What an answer names for the next try."""
+def as_metadata(response: wire.ProcessingResponse) -> wire.ProcessingRequest:
+    """The next try's message, with what an answer left for it."""
     message = wire.ProcessingRequest()
     for namespace, value in response.dynamic_metadata.fields.items():
         message.metadata_context.filter_metadata[namespace].CopyFrom(value.struct_value)
-    return read_naming(message)
+    return message
+
+
+def named(response: wire.ProcessingResponse) -> Naming:
+    """What an answer names for the next try."""
+    return read_naming(as_metadata(response))
 
 
 def groups(response: wire.ProcessingResponse) -> list[str]:
@@ -459,7 +474,8 @@ def test_the_plans_own_next_host_needs_no_name(
     )
     (response,) = verified.responses_to_send()
 
-    assert is_named is (names.NEXT_NAMESPACE in response.dynamic_metadata.fields)
+    assert is_named is bool(named(response).address)
+    assert (following is not None) is (names.NEXT_NAMESPACE in response.dynamic_metadata.fields)
 
 
 @pytest.fixture
@@ -529,6 +545,64 @@ def test_once_named_always_named(
     assert ("10.0.0.2:8000", 1, 3, (0, 2)) == (
         named(response).address, named(response).position, named(response).number, named(response).made,
     )  # fmt: skip
+
+
+ABLE = (
+    "2;api=chat_completions;retries=3;verify=1;spec=1;ability=0,1;try=10.0.0.1:8000|a|0.6|||0.4|1.5"
+    ";try=10.0.0.2:8000|b|0.3|||0.8|1.5;try=10.0.0.3:8000|c|0.2|||0.9|1.5"
+)
+
+
+def try_of(
+    attempt_headers: Make, address: str, number: int, rejected: tuple[int, ...]
+) -> wire.ProcessingRequest:
+    """The headers of a try of `ABLE`, after these attempts' answers were rejected."""
+    message = attempt_headers(address, ABLE, x_envoy_attempt_count=str(number), x_ttca_decision_id="d")
+    write_rejected(message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields, rejected)
+    return message
+
+
+def test_a_try_that_failed_says_nothing_of_its_model(
+    exchange: AttemptExchange, attempt_headers: Make
+) -> None:
+    """The chance planned for the second attempt takes the first one's answer for wrong: there was none."""
+    exchange.receive(try_of(attempt_headers, "10.0.0.2:8000", 2, ()), NOW_UNIX_MS)
+    after_wrong = AttemptExchange(max_answer_bytes=1000)
+    after_wrong.receive(try_of(attempt_headers, "10.0.0.2:8000", 2, (0,)), NOW_UNIX_MS)
+
+    assert after_wrong.plan.attempts[1] == after_wrong.attempt
+    assert exchange.attempt.chance is not None
+    assert 0.5 < exchange.attempt.chance < 0.75
+    assert ((0, 1), (1,)) == (exchange.context("r", 0).made, exchange.context("r", 0).rejected)
+    assert (0, 1) == after_wrong.context("r", 0).rejected
+
+
+def test_what_was_rejected_travels_to_the_next_try(
+    exchange: AttemptExchange, attempt_headers: Make, response_headers: Make
+) -> None:
+    """With a name or without, and each attempt once."""
+    exchange.receive(try_of(attempt_headers, "10.0.0.2:8000", 3, (1,)), NOW_UNIX_MS)
+    exchange.receive(WHOLE_BODY, NOW_UNIX_MS)
+    exchange.responses_to_send()
+    hold(exchange, response_headers(200))
+    planned = Following(attempt=exchange.plan.attempts[2], position=2)
+    exchange.conclude(REJECTED, planned, now_unix_ms=NOW_UNIX_MS)
+    (response,) = exchange.responses_to_send()
+
+    assert (1,) == read_rejected(as_metadata(response))
+    assert () == read_rejected(attempt_headers("10.0.0.2:8000", ABLE))
+
+
+def test_an_attempt_that_is_made_again_and_fails_is_over(
+    exchange: AttemptExchange, attempt_headers: Make
+) -> None:
+    """The first attempt failed where it was planned and then elsewhere: what follows is the one that is left."""
+    message = try_of(attempt_headers, "10.0.0.9:8000", 3, (1,))
+    fields = message.metadata_context.filter_metadata[names.NEXT_NAMESPACE].fields
+    write_naming(fields, Naming(address="10.0.0.9:8000", position=0, number=3, hosts_used=1, made=(0, 1)))
+    own = named(answer(exchange, message))
+
+    assert ("10.0.0.3:8000", 2, (1, 0)) == (own.address, own.position, own.made)
 
 
 @pytest.mark.parametrize("missing", ["position", "number", "hosts_used", "made", "address"])
