@@ -145,9 +145,7 @@ def limits_of(
 ) -> list[Limits | None]:
     """What the answers of some candidates may be cut at, given what no answer at all would save of each one's price."""
     return [
-        None
-        if one is None
-        else Limits(one.tokens[:-1], one.right_share[:-1], (1.0 - one.mean_share[:-1]) * most)
+        None if one is None else Limits(one.cuts, one.right_within_cuts, one.saved_by_cuts * most)
         for one, most in zip(known, most_saved_seconds, strict=True)
     ]
 

@@ -9,7 +9,7 @@ average. Answers that were cut count as at risk up to their limit.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +44,23 @@ class AnswerLimits:
         tokens: Output tokens, ascending; the last is past every answer; shape (limits,).
         right_share: Share of the right answers that end within each, in [0, 1]; the last is 1.
         mean_share: Mean tokens of an answer under each limit over those under none, in (0, 1]; the last is 1.
+        cuts: `tokens` without the last, shape (limits - 1,).
+        right_within_cuts: `right_share` of these.
+        saved_by_cuts: 1 less `mean_share` of these.
     """
 
     tokens: npt.NDArray[np.int64]
     right_share: Floats
     mean_share: Floats
+    # Every decision asks for these.
+    cuts: npt.NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    right_within_cuts: Floats = field(init=False, repr=False, compare=False)
+    saved_by_cuts: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cuts", self.tokens[:-1])
+        object.__setattr__(self, "right_within_cuts", self.right_share[:-1])
+        object.__setattr__(self, "saved_by_cuts", 1.0 - self.mean_share[:-1])
 
 
 class _Ends:

@@ -143,13 +143,12 @@ class Forecaster:
     def _output_lengths(self, facts: RequestFacts, names: tuple[str, ...]) -> Floats:
         """Expected output lengths within the client's limit, and the deviations of their logarithms; shape (2, models)."""
         outputs, limit = self._estimators.outputs, facts.max_output_tokens
-        expected = outputs.expected_each(names, facts.text, limit)
-        uppers = outputs.predict_each(names, facts.text, UPPER_QUANTILE)
+        found = outputs.expected_and_upper(names, facts.text, UPPER_QUANTILE, limit)
         spreads = [
             output_log_spread(mean, upper if limit is None else min(upper, limit), UPPER_QUANTILE)
-            for mean, upper in zip(expected, uppers, strict=True)
+            for mean, upper in found
         ]
-        return np.array((expected, spreads))
+        return np.array(([mean for mean, _ in found], spreads))
 
 
 def _models(rows: Ints, table: FleetTable) -> tuple[tuple[str, ...], Ints]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -14,6 +15,12 @@ from extproc.fleet.snapshot import Floats, Ints
 _STANDARD = NormalDist()
 
 
+@functools.cache
+def _score(quantile: float) -> float:
+    """Standard score of a quantile; few are ever asked for."""
+    return _STANDARD.inv_cdf(quantile)
+
+
 def output_log_spread(median_tokens: float, upper_tokens: float, quantile: float) -> float:
     """Deviation of the logarithm of a log-normal length that has these quantiles; 0 when they do not ascend.
 
@@ -24,7 +31,7 @@ def output_log_spread(median_tokens: float, upper_tokens: float, quantile: float
     """
     if upper_tokens <= median_tokens:
         return 0.0
-    return math.log(upper_tokens / median_tokens) / _STANDARD.inv_cdf(quantile)
+    return math.log(upper_tokens / median_tokens) / _score(quantile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +78,14 @@ class UpperFactors:
         log, spread = float(self.logs[LEVELS + level, self.rows[position]]), self.output_log_spread
         own_spread = spread if isinstance(spread, float) else float(spread[position])
         if own_spread > 0.0:
-            of_length = _STANDARD.inv_cdf(self.quantile) * own_spread * decode_share
+            of_length = _score(self.quantile) * own_spread * decode_share
             log = math.copysign(math.hypot(log, of_length), of_length)
         return math.exp(log)
 
     def _widened(self, log: Floats, decode_share: Floats) -> Floats:
         """Logarithms of totals with the spread of the length added where there is one, as of independent normal errors."""
         spread = self.output_log_spread
-        of_length = _STANDARD.inv_cdf(self.quantile) * spread * decode_share
+        of_length = _score(self.quantile) * spread * decode_share
         widened: Floats = np.where(
             np.asarray(spread) > 0.0, np.copysign(np.hypot(log, of_length), of_length), log
         )

@@ -80,6 +80,11 @@ _NO_WORDS = frozenset(
 )
 
 
+def _check_quantile(quantile: float) -> None:
+    if not 0.0 < quantile < 1.0:
+        raise ValueError(f"quantile: expected a number between 0 and 1, got {quantile}")
+
+
 def kind_of(text: TextProfile) -> TextKind:
     """What a prompt mostly is; OTHER for an empty one."""
     total = marks = 0
@@ -200,8 +205,7 @@ class OutputLengthEstimator:
             ValueError: `quantile` is not strictly between 0 and 1.
         """
         wanted = DEFAULT_QUANTILE if quantile is None else quantile
-        if not 0.0 < wanted < 1.0:
-            raise ValueError(f"quantile: expected a number between 0 and 1, got {wanted}")
+        _check_quantile(wanted)
         kind = str(kind_of(text))
         return [self._curve(model, kind).quantile(wanted) for model in models]
 
@@ -210,14 +214,20 @@ class OutputLengthEstimator:
 
         The mean, not the median, is what answers cost: a few that do not end can take more than all others together.
         """
-        return self.expected_each((model,), text, at_most)[0]
+        return self._curve(model, str(kind_of(text))).mean(at_most)
 
-    def expected_each(
-        self, models: Iterable[str], text: TextProfile, at_most: int | None = None
-    ) -> list[float]:
-        """As `expected`, for several models."""
+    def expected_and_upper(
+        self, models: Iterable[str], text: TextProfile, quantile: float, at_most: int | None = None
+    ) -> list[tuple[float, int]]:
+        """`expected` and `predict` of several models in one pass.
+
+        Raises:
+            ValueError: `quantile` is not strictly between 0 and 1.
+        """
+        _check_quantile(quantile)
         kind = str(kind_of(text))
-        return [self._curve(model, kind).mean(at_most) for model in models]
+        curves = [self._curve(model, kind) for model in models]
+        return [(curve.mean(at_most), curve.quantile(quantile)) for curve in curves]
 
     def learn(self, model: str, text: TextProfile, completion_tokens: int, *, was_cut: bool) -> None:
         """Learn the length of one answer; one that was cut by a limit is known to be at least that long."""

@@ -5,6 +5,7 @@ import copy
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from extproc.estimate.output_length import OutputLengthEstimator, TextKind, kind_of
@@ -159,3 +160,22 @@ def test_malformed_state_is_refused_and_changes_nothing(state: object, message: 
         estimator.restore(state)
     assert message in str(raised.value)
     assert before == estimator.state()
+
+
+def test_mean_and_quantile_in_one_pass_are_those_of_two() -> None:
+    """Of several models, the mean alone within the limit; a quantile out of range is refused."""
+    estimator = OutputLengthEstimator()
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        estimator.learn("brief", TextProfile(), int(rng.integers(5, 40)), was_cut=False)
+        estimator.learn("lengthy", TextProfile(), int(rng.integers(200, 2000)), was_cut=False)
+    models = ("brief", "lengthy")
+    expected = [
+        (estimator.expected(model, TextProfile(), 100), estimator.predict(model, TextProfile(), 0.95))
+        for model in models
+    ]
+
+    assert expected == estimator.expected_and_upper(models, TextProfile(), 0.95, 100)
+    assert expected[0][0] < 40 < expected[1][0] <= 100 < expected[1][1]
+    with pytest.raises(ValueError, match="quantile"):
+        estimator.expected_and_upper(models, TextProfile(), 1.0)
