@@ -18,6 +18,24 @@ _LINE = re.compile(
 _CACHE_CONFIG = re.compile(rb"^vllm:cache_config_info\{([^}\n]*)\}", re.MULTILINE)
 _BLOCK_SIZE = re.compile(rb'block_size="(\d+)"')
 _BLOCKS = re.compile(rb'num_gpu_blocks="(\d+)"')
+_MOST_DIGITS = 12
+
+MOST_SEQUENCES = 1e6
+"""Sequences that one engine can have running or waiting; a page that tells of more is broken."""
+
+MOST_KV_TOKENS = 10**12
+"""Tokens that all KV caches behind one address can hold: hundreds of petabytes for any model."""
+
+_MOST = {
+    b"num_requests_running": MOST_SEQUENCES,
+    b"num_requests_waiting": MOST_SEQUENCES,
+    # A share that is above 1 by whatever way of counting is a full cache.
+    b"kv_cache_usage_perc": 100.0,
+    b"gpu_cache_usage_perc": 100.0,
+    # A count of a server's whole life, as long as a double can count it.
+    b"num_preemptions_total": 2.0**53,
+    b"num_preemptions": 2.0**53,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +61,13 @@ def parse_metrics(page: bytes) -> InstanceMetrics:
     """Read the figures from a page in Prometheus text format.
 
     Raises:
-        ValueError: The page lacks the number of running or waiting requests, or a value is not a number.
+        ValueError: The page lacks the number of running or waiting requests, or a value is no number, NaN, below 0 or more
+            than there can be: averages would keep it long after the page is well again.
     """
     totals: dict[bytes, float] = {}
     counts: dict[bytes, int] = {}
     for name, value in _LINE.findall(page):
-        totals[name] = totals.get(name, 0.0) + float(value)
+        totals[name] = totals.get(name, 0.0) + _figure(name, value)
         counts[name] = counts.get(name, 0) + 1
     if b"num_requests_running" not in totals or b"num_requests_waiting" not in totals:
         raise ValueError("the page has no vllm:num_requests_running or no vllm:num_requests_waiting")
@@ -63,10 +82,25 @@ def parse_metrics(page: bytes) -> InstanceMetrics:
     )
 
 
+def _figure(name: bytes, text: bytes) -> float:
+    value, most = float(text), _MOST[name]
+    # NaN fails every comparison.
+    if not 0.0 <= value <= most:
+        raise ValueError(f"vllm:{name.decode()}: expected a number from 0 to {most:g}, got {value}")
+    return value
+
+
 def _kv_capacity_tokens(page: bytes) -> int | None:
     total = 0
     for labels in _CACHE_CONFIG.findall(page):
         block_size, blocks = _BLOCK_SIZE.search(labels), _BLOCKS.search(labels)
         if block_size and blocks:
-            total += int(block_size.group(1)) * int(blocks.group(1))
+            total += _count(block_size.group(1)) * _count(blocks.group(1))
+    if total > MOST_KV_TOKENS:
+        raise ValueError(f"vllm:cache_config_info: expected at most {MOST_KV_TOKENS} tokens, got {total}")
     return total or None
+
+
+def _count(digits: bytes) -> int:
+    """Read digits, of which Python refuses thousands; those beyond `_MOST_DIGITS` are too many in any case."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else MOST_KV_TOKENS + 1

@@ -50,3 +50,23 @@ def test_refuses_a_page_without_the_figures(page: bytes) -> None:
     """A page of something else, or a broken one, is an error and not an idle instance."""
     with pytest.raises(ValueError, match=r"vllm|float"):
         parse_metrics(page)
+
+
+@pytest.mark.parametrize("figure", [b"NaN", b"+Inf", b"-1.0", b"1e300"])
+@pytest.mark.parametrize("line", [b"} 3.0", b"} 2.0", b"} 0.25", b"} 7.0"])
+def test_refuses_a_figure_that_counts_nothing(line: bytes, figure: bytes) -> None:
+    """A figure that is no number, below 0 or beyond what any engine can hold makes the page unreadable."""
+    with pytest.raises(ValueError, match=r"vllm:[a-z_]+: expected a number from 0 to"):
+        parse_metrics(PAGE.replace(line, b"} " + figure))
+
+
+def test_full_cache_may_be_rounded_up() -> None:
+    """A share of a little over 1 is a full cache."""
+    assert parse_metrics(PAGE.replace(b"} 0.25", b"} 1.0000001")).kv_usage == 1.0
+
+
+@pytest.mark.parametrize("blocks", [b"9" * 30, b"9" * 400, b"9" * 5000])
+def test_refuses_a_cache_of_more_tokens_than_can_be(blocks: bytes) -> None:
+    """A number of cache blocks that no memory holds makes the page unreadable."""
+    with pytest.raises(ValueError, match="vllm:cache_config_info: expected at most"):
+        parse_metrics(PAGE.replace(b'num_gpu_blocks="160"', b'num_gpu_blocks="' + blocks + b'"'))

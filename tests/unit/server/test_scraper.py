@@ -11,6 +11,7 @@ from extproc.fleet.vllm_metrics import InstanceMetrics
 from extproc.server.scraper import Scraper, ScrapeTiming
 
 PAGE = "vllm:num_requests_running 2\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.5\n"
+CACHE = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="%s"} 1.0\n'
 
 
 class Observer:
@@ -139,3 +140,20 @@ async def test_following_another_set_stops_the_old(serve: Callable[..., Awaitabl
     await scraper.stop()
 
     assert {two} == {address for address, _ in observer.observed}
+
+
+@pytest.mark.parametrize("broken", [PAGE.replace(" 2\n", " NaN\n"), PAGE + CACHE % ("9" * 400)])
+async def test_an_impossible_figure_is_not_believed(
+    serve: Callable[..., Awaitable[str]], broken: str
+) -> None:
+    """A page with a figure that cannot be tells the observer nothing, and the next one is read again."""
+    pages = [broken]
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(text=pages.pop() if pages else PAGE)
+
+    address, observer = await serve(handler), Observer()
+    await scrape(observer, address, until=lambda: bool(observer.observed))
+
+    assert [(address, "page")] == observer.failures
+    assert {(address, 3.0)} == set(observer.observed)
