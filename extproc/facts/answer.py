@@ -54,7 +54,7 @@ class Choice:
         finish_reason_text: The API's own word; None when absent.
         tool_calls: In the order of the answer.
         refusal: The model's explanation when it refuses in the way the API provides for; None otherwise.
-        token_logprobs: Natural logarithms of the chosen tokens' probabilities, <= 0; None when the answer
+        token_logprobs: Natural logarithms of the chosen tokens' probabilities, -1e6 to 0; None when the answer
             carries none.
     """
 

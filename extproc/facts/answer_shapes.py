@@ -47,6 +47,9 @@ _RESPONSES_FINISH: Final[Mapping[str, FinishReason]] = MappingProxyType(
     }
 )
 
+LEAST_LOGPROB: Final = -1e6
+"""What a log-probability below it counts as: no engine writes such (vLLM's least is -9999), and any sum stays finite."""
+
 
 def read_chat_choices(document: JsonObject) -> tuple[Choice, ...] | None:
     """Read `choices[].message` of a chat completion."""
@@ -150,7 +153,7 @@ def _completion_choice(item: JsonObject) -> Choice:
         text=_string(item.get("text")),
         finish_reason=_OPENAI_FINISH.get(reason or "", FinishReason.UNKNOWN),
         finish_reason_text=reason,
-        token_logprobs=_finite(values) if isinstance(values, list) else None,
+        token_logprobs=_logprobs(values) if isinstance(values, list) else None,
     )
 
 
@@ -190,13 +193,13 @@ def _content_text(content: object) -> str | None:
 
 def _logprobs_of_objects(entries: object) -> tuple[float, ...] | None:
     values = [entry.get("logprob") for entry in _objects(entries)]
-    return _finite(values) if values else None
+    return _logprobs(values) if values else None
 
 
-def _finite(values: list[object]) -> tuple[float, ...] | None:
+def _logprobs(values: list[object]) -> tuple[float, ...] | None:
     """Return the figures of a list in which an unknown one is null; None when there is none at all."""
     figures = tuple(
-        float(value)
+        max(LEAST_LOGPROB, min(0.0, float(value)))
         for value in values
         if (type(value) is float and math.isfinite(value))
         # An integer beyond a float's range is no logarithm of anything.

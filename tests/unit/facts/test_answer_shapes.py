@@ -4,6 +4,7 @@ import pytest
 
 from extproc.facts.answer import Choice, FinishReason, ToolCall
 from extproc.facts.answer_shapes import (
+    LEAST_LOGPROB,
     read_chat_choices,
     read_completion_choices,
     read_message_choices,
@@ -68,6 +69,14 @@ def test_log_probabilities_of_a_chat() -> None:
     entries = [{"logprob": -0.5}, {"logprob": None}, {"logprob": float("-inf")}, {"logprob": 0}]
 
     assert (-0.5, 0.0) == chat(logprobs={"content": entries}).token_logprobs
+
+
+def test_log_probabilities_beyond_their_range_are_its_ends() -> None:
+    """No token is likelier than certain, and figures so low that their sum could overflow are the least there is."""
+    values = [0.25, 3, -1.7e308, -(2**62), -9999.0]
+
+    expected = (0.0, 0.0, LEAST_LOGPROB, LEAST_LOGPROB, -9999.0)
+    assert expected == chat(logprobs={"content": [{"logprob": value} for value in values]}).token_logprobs
 
 
 @pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"content": [{}]}, 3])

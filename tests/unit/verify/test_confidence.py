@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from extproc.facts.answer import Choice
+from extproc.facts.answer_shapes import read_chat_choices
 from extproc.verify.confidence import ConfidenceSpec, check_confidence
 from extproc.verify.finding import Outcome
 
@@ -37,3 +38,16 @@ def test_without_figures_there_is_no_opinion() -> None:
 def test_without_thresholds_there_is_no_opinion() -> None:
     """Figures alone are neither good nor bad."""
     assert check_confidence(ConfidenceSpec(), _choice(-9.0)) is None
+
+
+def test_the_least_figures_that_an_answer_can_carry_are_too_unlikely() -> None:
+    """Figures at the end of a float's range are rejected like any other unlikely ones."""
+    entries = [{"logprob": -1.7e308}] * 2
+    choices = read_chat_choices(
+        {"choices": [{"message": {"content": "a"}, "logprobs": {"content": entries}}]}
+    )
+    assert choices is not None
+
+    finding = check_confidence(ConfidenceSpec(min_mean=-1.0), choices[0])
+    assert finding is not None
+    assert "confidence.mean" == finding.reason
