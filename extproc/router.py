@@ -192,6 +192,8 @@ class Router:
                 policy=policy,
                 rng=self._rng,
                 decision_id=moment.decision_id,
+                decided_unix_ms=moment.unix_ms,
+                elapsed_seconds=max(0.0, moment.now - history.started_at) if history else 0.0,
                 witness=witness,
             )
         if granting is None:

@@ -67,6 +67,7 @@ class CarriedPlan:
         prompt_tokens: Expected prompt tokens; None when unknown.
         output_limit_tokens: The client's own limit of output tokens; None when it named none.
         choices: Answers asked for at once, at least 1.
+        is_deterministic: True when a model would give the same answer again.
         is_bound: True when no attempt may be made elsewhere than planned, because the gateway allows a subset alone.
     """
 
@@ -85,7 +86,13 @@ class CarriedPlan:
     prompt_tokens: int | None = None
     output_limit_tokens: int | None = None
     choices: int = 1
+    is_deterministic: bool = False
     is_bound: bool = False
+
+    @property
+    def tells_chances(self) -> bool:
+        """True when the plan was made by looking at chances."""
+        return any(attempt.chance is not None for attempt in self.attempts)
 
     def position_of(self, address: str) -> int | None:
         """Return the index of the attempt at `address`; None when the plan does not hold it."""
@@ -98,6 +105,12 @@ class CarriedPlan:
         """Return the indexes of the attempts that are not among `made`, ascending."""
         return tuple(position for position in range(len(self.attempts)) if position not in made)
 
+    def ability_at(self, position: int) -> Ability | None:
+        """Return the ability of an attempt's model, as any attempt of that model tells it; None when none does."""
+        model = self.attempts[position].model
+        same = (attempt.ability for attempt in self.attempts if attempt.model == model)
+        return next((ability for ability in same if ability is not None), None)
+
     def attempt_after(self, position: int, rejected: Collection[int]) -> CarriedAttempt:
         """Return an attempt with its chance once the answers of just these others were rejected.
 
@@ -107,7 +120,7 @@ class CarriedPlan:
         attempt = self.attempts[position]
         if attempt.chance is None or set(rejected) == set(range(position)):
             return attempt
-        known = [self.attempts[one].ability for one in (*rejected, position)]
+        known = [self.ability_at(one) for one in (*rejected, position)]
         abilities = [one for one in known if one is not None]
         if len(abilities) < len(known):
             return replace(attempt, chance=None)

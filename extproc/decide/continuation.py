@@ -85,6 +85,9 @@ class ContinuationPlanner:
         positions = [
             one for one in (*context.remaining, *unanswered) if plan.attempts[one].chance is not None
         ]
+        if not positions and not plan.tells_chances and not plan.is_deterministic:
+            # Nobody knows a better model, but the same one may do better the next time.
+            positions = list(context.remaining)
         if not positions:
             return Continuation(following=None, reason="no_further_model")
         places = [
@@ -114,6 +117,8 @@ class ContinuationPlanner:
         if context.reason == CUT:
             # The gateway or the instance cut it: what the client would get is no whole answer.
             return Continuation(following=following, reason="was_cut", load=first.load)
+        if first.attempt.chance is None:
+            return Continuation(following=following, reason="planned", load=first.load)
         value = value_of_going_on(
             [one.attempt.chance or 0.0 for one in ordered],
             [one.price_seconds for one in ordered],
@@ -126,7 +131,7 @@ class ContinuationPlanner:
     def _ordered(self, offers: list[_Offer], context: AttemptContext, objective: Objective) -> list[_Offer]:
         """Order the offers as they are best tried; as they were planned when their chances are known in that order alone."""
         abilities = [one.attempt.ability for one in offers]
-        failed = [attempt.ability for attempt in context.failed]
+        failed = [context.plan.ability_at(position) for position in context.rejected]
         known = [one for one in (*failed, *abilities) if one is not None]
         if len(known) < len(failed) + len(offers):
             return offers
@@ -213,16 +218,17 @@ class ContinuationPlanner:
 
 
 def _places(attempt: CarriedAttempt, plan: CarriedPlan, snapshot: FleetSnapshot, *, is_again: bool) -> Ints:
-    """Rows where an attempt may be made, the planned one first.
+    """Rows where an attempt may be made, the planned one first unless it is draining.
 
-    Others of its model must be in the planned one's pool and hold as many tokens; empty when the planned one is gone. An
-    attempt that gave no answer where it was planned is made again where nothing speaks against it, else not at all.
+    Others of its model must be in the planned one's pool and hold as many tokens; empty when the planned one is gone, or
+    has another model since. An attempt that gave no answer where it was planned is made again where nothing speaks
+    against it, else not at all.
     """
     table = snapshot.table
     planned = table.row_by_address.get(attempt.address)
-    if planned is None:
+    if planned is None or attempt.model not in ("", table.clusters[planned].model):
         return np.empty(0, dtype=np.int64)
-    first = np.array([planned], dtype=np.int64)
+    first = np.array([planned] if snapshot.usable[planned] else [], dtype=np.int64)
     if plan.is_bound:
         return first[:0] if is_again else first
     twins = table.rows_of_models[int(table.model_index[planned])]

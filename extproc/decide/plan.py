@@ -111,7 +111,8 @@ class Plan:
         wish: What became of the client's wish for other weights, in words; empty when it had none.
         objective: What the client's granted wish makes of the objective, for the decisions between its attempts; None
             when the operator's holds.
-        started_unix_ms: When the decision was made, milliseconds since the epoch; TTCA counts from here.
+        decided_unix_ms: When the decision was made, milliseconds since the epoch; 0 when nobody is to be told.
+        elapsed_seconds: What the question's earlier requests, in the same session, took by then: TTCA counts it, too.
     """
 
     decision_id: str
@@ -131,7 +132,8 @@ class Plan:
     ability: tuple[float, float] | None = None
     wish: str = ""
     objective: Objective | None = None
-    started_unix_ms: int = 0
+    decided_unix_ms: int = 0
+    elapsed_seconds: float = 0.0
 
     @property
     def expected_usd(self) -> float | None:

@@ -88,9 +88,11 @@ def plan_request(
     policy: PlanPolicy,
     rng: np.random.Generator,
     decision_id: str,
+    decided_unix_ms: int = 0,
+    elapsed_seconds: float = 0.0,
     witness: Witness | None = None,
 ) -> Plan:
-    """Plan a request whose token budget is known.
+    """Plan a request whose token budget is known, for one model: nobody looks at chances.
 
     Raises:
         BadRequestError: The budget exceeds every candidate's limit.
@@ -120,11 +122,15 @@ def plan_request(
         work=work,
         snapshot=snapshot,
         policy=policy,
+        is_verified=policy.verifies(facts),
         model=table.models[model] if candidates.rewrites_model else None,
         pool=table.fleet.pools[pool.index].name,
         budget=budget,
         candidates=len(candidates.rows),
         reason=_reason(pool, policy),
+        deadline_seconds=facts.deadline_seconds or policy.deadline_seconds,
+        decided_unix_ms=decided_unix_ms,
+        elapsed_seconds=elapsed_seconds,
     )
 
 
@@ -142,7 +148,8 @@ def plan_ranked(
     is_verified: bool,
     deadline_seconds: float | None,
     tells_chances: bool = True,
-    started_unix_ms: int = 0,
+    decided_unix_ms: int = 0,
+    elapsed_seconds: float = 0.0,
 ) -> Plan:
     """Make a plan of a ranking whose figures are known.
 
@@ -153,6 +160,8 @@ def plan_ranked(
     rows: list[int] = predictions.rows[list(ranking.positions)].tolist()
     if not is_verified:
         rows = _of_first_model(rows, predictions, pool, budget, snapshot)
+    elif (roomy := _roomy_tokens(budget)) > table.clusters[rows[0]].max_model_len:
+        rows = _with_roomier(rows, pool, roomy, snapshot)
     rows = rows[: policy.max_attempts]
     # Chances that hang on what a session's failures said cannot be worked out again from the abilities alone.
     wants_abilities = is_verified and not predictions.failed
@@ -185,7 +194,8 @@ def plan_ranked(
         is_verified=is_verified,
         hedges=patience is not None and patience.hedges,
         ability=predictions.ability,
-        started_unix_ms=started_unix_ms,
+        decided_unix_ms=decided_unix_ms,
+        elapsed_seconds=elapsed_seconds,
     )
 
 
@@ -200,6 +210,21 @@ def _of_first_model(
     return _sequence(
         [row for row in rows if model_index[row] == model], others.tolist(), _roomy_tokens(budget), snapshot
     )
+
+
+def _with_roomier(rows: list[int], pool: PoolChoice, roomy: float, snapshot: FleetSnapshot) -> list[int]:
+    """Put a larger instance of the first one's model second: the first could turn out too small."""
+    table, (first, *following) = snapshot.table, rows
+    known = np.concatenate((np.array(following, dtype=np.int64), pool.others))
+    limits = table.max_model_len.take(known)
+    is_larger = (table.model_index[known] == table.model_index[first]) & (limits > table.max_model_len[first])
+    larger = known[is_larger & ~snapshot.suspect[known]]
+    if not len(larger):
+        return rows
+    # Of several the first that surely has room, else the largest.
+    surely = larger[table.max_model_len[larger] >= roomy]
+    second = int(surely[0] if len(surely) else larger[table.max_model_len[larger].argmax()])
+    return [first, second, *(row for row in following if row != second)]
 
 
 def _patience(
@@ -303,6 +328,10 @@ def _plan(
     budget: TokenBudget | None,
     candidates: int,
     reason: str,
+    is_verified: bool = False,
+    deadline_seconds: float | None = None,
+    decided_unix_ms: int = 0,
+    elapsed_seconds: float = 0.0,
 ) -> Plan:
     table = snapshot.table
     attempts = tuple(
@@ -317,9 +346,10 @@ def _plan(
     return Plan(
         decision_id=decision_id,
         attempts=attempts,
-        route_cluster=_route_cluster(attempts, policy),
+        route_cluster=policy.union_cluster if is_verified else _route_cluster(attempts, policy),
+        is_verified=is_verified,
         max_retries=len(attempts) - 1,
-        timeout_seconds=policy.request_timeout_seconds,
+        timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
         per_try_timeout_seconds=policy.per_try_timeout_seconds,
         model=model,
         pool=pool,
@@ -327,6 +357,8 @@ def _plan(
         candidates=candidates,
         reason=reason,
         overflow_addresses=_overflow_addresses(rows, budget, snapshot),
+        decided_unix_ms=decided_unix_ms,
+        elapsed_seconds=elapsed_seconds,
     )
 
 

@@ -65,9 +65,6 @@ class QualityPlanner:
             BadRequestError: The budget exceeds every candidate's limit.
         """
         pool = choose_pool(budget, candidates.rows, snapshot)
-        elapsed = max(0.0, moment.now - history.started_at) if history else 0.0
-        deadline = facts.deadline_seconds or policy.deadline_seconds
-        left = max(0.001, deadline - elapsed) if deadline is not None else None
         rows = _without_repeats(_rows(pool, snapshot), facts, history, snapshot)
         predictions = self._forecaster.forecast(
             facts,
@@ -103,10 +100,12 @@ class QualityPlanner:
             policy=policy,
             decision_id=moment.decision_id,
             is_verified=is_verified,
-            deadline_seconds=left,
+            deadline_seconds=facts.deadline_seconds or policy.deadline_seconds,
             # A chance that ignores the failures is too high: to learn against it would run down whoever is asked last.
             tells_chances=rule.is_conditional or not predictions.failed,
-            started_unix_ms=moment.unix_ms - round(elapsed * 1000),
+            decided_unix_ms=moment.unix_ms,
+            # A session is one question: what it took before counts as its time, and not against this request's deadline.
+            elapsed_seconds=max(0.0, moment.now - history.started_at) if history else 0.0,
         )
         load = predictions.latency.load(ranking.positions[0])
         self._encounters.enter(

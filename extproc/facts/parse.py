@@ -13,7 +13,7 @@ from typing import Final
 from extproc.errors import BodyTooLargeError, ModelNotFoundError
 from extproc.facts.chat import read_chat
 from extproc.facts.completions import read_completions
-from extproc.facts.demands import demands_logprobs, demands_structure, repeats_itself
+from extproc.facts.demands import demands_form, demands_logprobs, repeats_itself
 from extproc.facts.embeddings import read_embeddings
 from extproc.facts.fields import invalid_field, missing_field, read_flag
 from extproc.facts.grams import hash_grams
@@ -97,7 +97,7 @@ def parse_request(
         tools=reading.prompt.tools,
         body_bytes=len(body),
         request_id=request_id,
-        has_contract=reading.prompt.tools > 0 or demands_structure(fields),
+        has_contract=reading.prompt.tools > 0 or demands_form(api, fields),
         has_logprobs=demands_logprobs(fields),
         expectation=expectation,
         session=session,

@@ -44,7 +44,7 @@ class RequestFacts:
         tools: Number of declared tools.
         body_bytes: Size of the body as received.
         request_id: Envoy's `x-request-id`; empty when absent.
-        has_contract: True when the answer can be held against what was asked: `response_format` or `tools`.
+        has_contract: True when the answer can be held against what was asked: a format, a choice of texts, or tools.
         has_logprobs: True when the answer will carry token log-probabilities.
         expectation: `x-ttca-expect` as the client sent it; empty when absent.
         session: `x-ttca-session`: joins requests that ask the same thing again; empty when absent.

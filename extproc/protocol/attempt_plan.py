@@ -80,14 +80,10 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
             yield "body=1"
         else:
             yield f"spec={quote(spec.text, safe=_PLAIN_CHARACTERS)}"
-    if facts.session:
-        yield "session=1"
-    if facts.subset is not None:
-        yield "bound=1"
-    if plan.started_unix_ms:
-        yield f"start={plan.started_unix_ms}"
-    deadline = min(plan.timeout_seconds, facts.deadline_seconds or math.inf)
-    yield f"deadline={deadline:.3f}"
+    yield from _flags(facts)
+    if plan.decided_unix_ms:
+        yield f"start={plan.decided_unix_ms - round(plan.elapsed_seconds * 1000)}"
+    yield f"deadline={plan.elapsed_seconds + plan.timeout_seconds:.3f}"
     if plan.ability is not None:
         yield f"ability={plan.ability[0]:.4g},{plan.ability[1]:.4g}"
     if plan.objective is not None:
@@ -102,6 +98,15 @@ def _fields(plan: Plan, facts: RequestFacts, spec: CarriedSpec | None) -> Iterat
     yield from _token_fields(plan.budget)
     for attempt in plan.attempts:
         yield _write_try(attempt, attempt.address in plan.overflow_addresses)
+
+
+def _flags(facts: RequestFacts) -> Iterator[str]:
+    if facts.session:
+        yield "session=1"
+    if facts.subset is not None:
+        yield "bound=1"
+    if facts.is_deterministic:
+        yield "same=1"
 
 
 def _token_fields(budget: TokenBudget | None) -> Iterator[str]:
@@ -159,6 +164,7 @@ def _read_plan(fields: dict[str, str], tries: list[str]) -> CarriedPlan:
         prompt_tokens=int(prompt_tokens) if prompt_tokens else None,
         output_limit_tokens=int(limit) if limit else None,
         choices=max(1, int(fields.get("choices", 1))),
+        is_deterministic=fields.get("same") == "1",
         is_bound=fields.get("bound") == "1",
     )
 

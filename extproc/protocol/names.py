@@ -57,7 +57,7 @@ ATTEMPTS = "x-ttca-attempts"
 """Response header: tries that were made, this one included."""
 
 ELAPSED = "x-ttca-elapsed-ms"
-"""Response header of verified answers: milliseconds since the decision, so far."""
+"""Response header of verified answers: milliseconds so far, since the first request of the session or, without one, since the decision."""
 
 RETRY = "x-ttca-retry"
 """Response header set by the ATTEMPT filter: Envoy's router retries on the plan's next instance."""

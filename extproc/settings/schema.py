@@ -301,7 +301,12 @@ class JudgeSettings(Section):
 
 
 class VerificationSettings(Section):
-    """Verification of plain (not streamed) answers; a rejected one is retried on the plan's next model."""
+    """Verification of plain (not streamed) answers.
+
+    A rejected one is retried: by the policy `first_correct` on the plan's next model, by `least_work` and others that do not
+    weigh quality with the same model, unless that would answer the same (temperature 0, or a seed). The policies that weigh
+    quality for one attempt (`route_balance`, `laar`, `load_aware`, `session_affinity`) leave asking again to the client.
+    """
 
     mode: VerificationMode = Field(
         default=VerificationMode.ASKED,

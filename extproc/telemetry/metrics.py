@@ -173,7 +173,7 @@ class _Instruments:
         default_factory=partial(
             Histogram,
             "ttca_time_to_correct_answer_seconds",
-            "From the decision to an accepted answer, rejected attempts included.",
+            "From the decision to an accepted answer, rejected attempts included; from the first decision of a session.",
             _DURATION_BOUNDS,
             ("model",),
         )

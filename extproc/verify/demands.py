@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from extproc.facts.demands import declared_format
 from extproc.facts.json_body import JsonObject
 from extproc.facts.request import Api
 
@@ -87,12 +88,7 @@ def read_demands(api: Api, document: JsonObject) -> FormDemands:
 
 
 def _read_format(api: Api, document: JsonObject) -> tuple[AnswerFormat, object, tuple[str, ...]]:
-    if api is Api.RESPONSES:
-        declared = _object(document, "text").get("format")
-    elif api is Api.MESSAGES:
-        declared = _object(document, "output_config").get("format", document.get("output_format"))
-    else:
-        declared = document.get("response_format")
+    declared = declared_format(api, document)
     if isinstance(declared, dict):
         if declared.get("type") == "json_object":
             return AnswerFormat.JSON, None, ()

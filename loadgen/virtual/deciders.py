@@ -282,11 +282,12 @@ def _carried(plan: Plan, facts: RequestFacts) -> CarriedPlan:
         max_retries=plan.max_retries,
         is_verified=plan.is_verified,
         api=facts.api,
-        started_unix_ms=plan.started_unix_ms,
+        started_unix_ms=plan.decided_unix_ms,
         ability=plan.ability,
         prompt_tokens=budget.prompt_tokens if budget else None,
         output_limit_tokens=budget.output_tokens if budget and budget.output_is_given else None,
         choices=facts.choices,
+        is_deterministic=facts.is_deterministic,
         is_bound=facts.subset is not None,
     )
 

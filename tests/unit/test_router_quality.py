@@ -17,8 +17,10 @@ from extproc.estimate.quality.estimator import QualityEstimator
 from extproc.estimate.quality.model import QualityModel
 from extproc.facts.grams import hash_grams
 from extproc.facts.request import RequestFacts
+from extproc.facts.text import Category, TextProfile
 from extproc.facts.wish import Wish
 from extproc.fleet.topology import Cluster, Fleet, Speed
+from extproc.protocol.attempt_plan import decode_attempt_plan, encode_attempt_plan
 from extproc.router import Router
 from tests.unit.routing import POLICY, PROVISION, the_outcome
 
@@ -357,3 +359,46 @@ def test_a_session_does_not_repeat_what_must_repeat_itself(
     assert is_deterministic == ("good" not in planned[1])
     assert planned[2], "somebody is asked"
     assert not router.sessions.history("another", 9.0).failed_models
+
+
+@pytest.mark.parametrize("is_larger_there", [True, False])
+def test_a_doubtful_prompt_has_a_larger_instance_of_its_model_second(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_fleet: Callable[..., Fleet],
+    make_cluster: Callable[..., Cluster],
+    make_quality_model: Callable[..., QualityModel],
+    is_larger_there: bool,
+) -> None:
+    """A verified plan, too, goes on with the model that had no room before it asks another one."""
+    fleet = make_fleet(
+        make_cluster("a-short"),
+        make_cluster("a-long", pool="long", max_model_len=65536 if is_larger_there else 8192),
+        make_cluster("b-long", model="b", pool="long", max_model_len=65536),
+    )
+    router = make_router(
+        replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS), fleet
+    )
+    router._estimators.quality.replace(make_quality_model(("a", "b"), (2.0, 0.0)))
+    doubtful = make_facts(text=TextProfile(((Category.SYMBOLS, 9_000),)), max_output_tokens=200)
+    plan = router.route(doubtful, now=0.0, decision_id="1")
+    short, second = plan.attempts[0], plan.attempts[1]
+
+    assert ("a-short", is_larger_there) == (short.cluster, second.cluster == "a-long")
+    assert is_larger_there is (plan.overflow_addresses[:1] == (short.address,) and second.model == "a")
+    assert "b" in {attempt.model for attempt in plan.attempts}
+    assert plan.max_retries == len(plan.attempts) - 1 <= 2
+
+
+def test_what_a_session_took_counts_as_its_time_and_not_against_a_deadline(
+    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+) -> None:
+    """The next request of a session that began long before has all the time that it asks for."""
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS))
+    facts = make_facts(session="s", deadline_seconds=30.0)
+    router.route(facts, now=100.0, decision_id="1", unix_ms=1_000_000)
+    late = router.route(facts, now=500.0, decision_id="2", unix_ms=1_400_000)
+
+    assert (30.0, 400.0, 1_400_000) == (late.timeout_seconds, late.elapsed_seconds, late.decided_unix_ms)
+    carried = decode_attempt_plan(encode_attempt_plan(late, facts, None))
+    assert (1_000_000, 430.0) == (carried.started_unix_ms, carried.deadline_seconds)

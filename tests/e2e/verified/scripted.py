@@ -234,7 +234,7 @@ class System:
             "reason": "script",
             "is_verified": True,
             "ability": (0.25, 1.0),
-            "started_unix_ms": time.time_ns() // 1_000_000,
+            "decided_unix_ms": time.time_ns() // 1_000_000,
         }
         return Plan(**(values | self.changes))
 

@@ -41,7 +41,7 @@ def test_an_attempt_without_answer_can_be_made_again() -> None:
 
 ABLE = CarriedPlan(
     attempts=tuple(
-        CarriedAttempt(address=f"a:{n}", chance=chance, ability=Ability(0.5, 1.5))
+        CarriedAttempt(address=f"a:{n}", model=f"m{n}", chance=chance, ability=Ability(0.5, 1.5))
         for n, chance in enumerate((0.6, 0.4, 0.3))
     ),
     max_retries=2,
@@ -64,6 +64,11 @@ def test_a_chance_hangs_on_what_was_rejected() -> None:
     assert unknown.attempt_after(2, (1,)).chance is None
     assert 0.3 == unknown.attempt_after(2, (0, 1)).chance
     assert PLAN.attempts[2] == PLAN.attempt_after(2, ())
+
+    # An attempt without chance, on a larger instance, is as able as the others of its model.
+    larger = replace(ABLE.attempts[1], model="a", chance=None, ability=None)
+    of_one_model = replace(ABLE, attempts=(replace(ABLE.attempts[0], model="a"), larger, third))
+    assert after_one == of_one_model.attempt_after(2, (1,))
 
 
 def test_a_plan_that_goes_on_as_planned() -> None:

@@ -67,13 +67,18 @@ def say(fleet: Fleet, make_snapshot: Callable[..., FleetSnapshot], estimators: E
     """Say what follows a rejected answer, with sequences and suspicion by address."""
 
     def after(
-        context: AttemptContext, *, busy: dict[str, int] | None = None, suspect: tuple[str, ...] = ()
+        context: AttemptContext,
+        *,
+        busy: dict[str, int] | None = None,
+        suspect: tuple[str, ...] = (),
+        draining: tuple[str, ...] = (),
     ) -> Continuation:
         addresses = make_snapshot(fleet).table.addresses
         snapshot = make_snapshot(
             fleet,
             sequences=[float((busy or {}).get(address, 0)) for address in addresses],
             suspect=[address in suspect for address in addresses],
+            usable=[address not in draining for address in addresses],
         )
         planner = ContinuationPlanner(estimators, Forecaster(estimators, snapshot.table))
         return planner.after(context, snapshot, OBJECTIVE, None)
@@ -211,6 +216,42 @@ def test_an_instance_that_left_the_fleet_takes_its_attempt_along(say: Say) -> No
     assert (2, "c:1") == where(say(rejected(without_b)))
     alone = replace(PLAN, attempts=(PLAN.attempts[0], gone))
     assert Continuation(following=None, reason="instance_gone") == say(rejected(alone))
+
+
+def test_a_draining_instance_gets_nothing_more(say: Say) -> None:
+    """Its model's others stand in; where there are none, the attempt is left out."""
+    assert (1, "b:2") == where(say(rejected(), busy={"c:1": 9}, draining=("b:1",)))
+    assert (2, "c:1") == where(say(rejected(), draining=("b:1", "b:2")))
+
+
+def test_an_address_that_serves_another_model_by_then_gets_nothing(say: Say) -> None:
+    """The plan's attempt was for the model that it had."""
+    moved = replace(PLAN.attempts[1], model="b-of-before")
+    plan = replace(PLAN, attempts=(PLAN.attempts[0], moved, PLAN.attempts[2]))
+
+    assert (2, "c:1") == where(say(rejected(plan)))
+
+
+UNWEIGHED = CarriedPlan(
+    attempts=tuple(CarriedAttempt(address=address, model="b") for address in ("b:1", "b:2")),
+    max_retries=1,
+    is_verified=True,
+    prompt_tokens=100,
+)
+
+
+def test_a_plan_that_knows_no_chances_asks_the_same_model_again(say: Say) -> None:
+    """Where it is cheapest by then and while there is time, unless the same answer would come."""
+    again = say(rejected(UNWEIGHED), busy={"b:1": 4})
+
+    assert ((1, "b:2"), "planned") == (where(again), again.reason)
+    same = replace(UNWEIGHED, is_deterministic=True)
+    assert Continuation(following=None, reason="no_further_model") == say(rejected(same))
+    late = replace(UNWEIGHED, deadline_seconds=1.01)
+    assert Continuation(following=None, reason="deadline") == say(rejected(late))
+    # Of a plan that weighed chances, an attempt without one stands in for an instance that fails.
+    weighed = replace(UNWEIGHED, attempts=(PLAN.attempts[0], UNWEIGHED.attempts[1]))
+    assert Continuation(following=None, reason="no_further_model") == say(rejected(weighed))
 
 
 def test_an_attempt_that_is_not_worth_its_price_is_not_made(say: Say) -> None:

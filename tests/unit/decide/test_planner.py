@@ -12,7 +12,7 @@ from extproc.decide.eligible import eligible
 from extproc.decide.first_correct import Ranking
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan, TokenBudget
-from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_ranked, plan_request
+from extproc.decide.planner import PlanPolicy, Verification, plan_passthrough, plan_ranked, plan_request
 from extproc.decide.pools import choose_pool
 from extproc.decide.sequence import Step
 from extproc.errors import BadRequestError
@@ -71,6 +71,49 @@ def test_a_concrete_model_is_not_rewritten(
 ) -> None:
     """The body already names the model that serves."""
     assert plan(make_snapshot(make_fleet()), make_budget(200), model="a").model is None
+
+
+def test_a_verified_request_is_planned_by_any_policy(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+) -> None:
+    """By way of the union cluster, where answers are held back; nobody looks at chances."""
+    result = plan(make_snapshot(make_fleet()), make_budget(200), verification=Verification.ALWAYS)
+
+    assert result.is_verified
+    assert ("fleet", 1) == (result.route_cluster, result.max_retries)
+    assert {None} == {attempt.chance for attempt in result.attempts}
+    assert not plan(make_snapshot(make_fleet()), make_budget(200)).is_verified
+
+
+@pytest.mark.parametrize(
+    ("own", "usual", "expected"), [(None, None, 60.0), (5.0, None, 5.0), (None, 7.0, 7.0), (5.0, 2.0, 5.0), (90.0, None, 60.0)]
+)  # fmt: skip
+def test_a_deadline_ends_a_request_by_any_policy(
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    make_facts: Callable[..., RequestFacts],
+    make_policy: Callable[..., PlanPolicy],
+    own: float | None,
+    usual: float | None,
+    expected: float,
+) -> None:
+    """The client's own, else the operator's, and never beyond the time of any request."""
+    snapshot, facts = make_snapshot(make_fleet()), make_facts(deadline_seconds=own)
+    result = plan_request(
+        facts,
+        make_budget(200),
+        eligible(facts, snapshot),
+        snapshot=snapshot,
+        policy=make_policy(deadline_seconds=usual, request_timeout_seconds=60.0),
+        rng=np.random.default_rng(1),
+        decision_id="decision-1",
+    )
+
+    assert expected == result.timeout_seconds
 
 
 def test_a_doubtful_prompt_has_a_roomier_instance_second(

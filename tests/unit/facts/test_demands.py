@@ -2,28 +2,59 @@ from __future__ import annotations
 
 import pytest
 
-from extproc.facts.demands import demands_logprobs, demands_structure, repeats_itself
+from extproc.facts.demands import demands_form, demands_logprobs, repeats_itself
 from extproc.facts.json_body import JsonObject
+from extproc.facts.request import Api
+from extproc.verify.demands import NO_DEMANDS, AnswerFormat, read_demands
+
+JSON = {"type": "json_schema", "schema": {"type": "object"}}
+
+DEMANDING: list[tuple[Api, JsonObject]] = [
+    (Api.CHAT_COMPLETIONS, {"response_format": {"type": "json_object"}}),
+    (Api.CHAT_COMPLETIONS, {"response_format": {"type": "json_schema", "json_schema": {}}}),
+    (Api.COMPLETIONS, {"response_format": {"type": "json_object"}}),
+    (Api.RESPONSES, {"text": {"format": JSON}}),
+    (Api.MESSAGES, {"output_config": {"format": JSON}}),
+    (Api.MESSAGES, {"output_format": JSON}),
+    (Api.CHAT_COMPLETIONS, {"structured_outputs": {"json": {"type": "object"}}}),
+    (Api.CHAT_COMPLETIONS, {"structured_outputs": {"json": '{"type": "object"}'}}),
+    (Api.COMPLETIONS, {"structured_outputs": {"json_object": True}}),
+    (Api.CHAT_COMPLETIONS, {"structured_outputs": {"choice": ["yes", "no"]}}),
+    (Api.CHAT_COMPLETIONS, {"functions": [{"name": "weather", "parameters": {}}]}),
+]
+
+
+@pytest.mark.parametrize(("api", "body"), DEMANDING)
+def test_a_form_is_demanded(api: Api, body: JsonObject) -> None:
+    """In each API's own place; what counts as a demand here is one that an answer is held against."""
+    assert demands_form(api, body)
+    found = read_demands(api, body)
+    assert found.format is not AnswerFormat.TEXT or found.has_tools
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("api", "body"),
     [
-        ({}, False),
-        ({"response_format": None}, False),
-        ({"response_format": {"type": "text"}}, False),
-        ({"response_format": {"type": "json_object"}}, True),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, True),
-        ({"response_format": "json"}, False),
-        ({"response_format": {"type": ["json_object"]}}, False),
-        ({"text": {"format": {"type": "json_schema"}}}, True),
-        ({"text": {"format": {"type": "text"}}}, False),
-        ({"text": "json"}, False),
+        (Api.CHAT_COMPLETIONS, {}),
+        (Api.CHAT_COMPLETIONS, {"response_format": None}),
+        (Api.CHAT_COMPLETIONS, {"response_format": {"type": "text"}}),
+        (Api.CHAT_COMPLETIONS, {"response_format": "json"}),
+        (Api.CHAT_COMPLETIONS, {"response_format": {"type": ["json_object"]}}),
+        (Api.CHAT_COMPLETIONS, {"text": {"format": JSON}}),
+        (Api.RESPONSES, {"text": {"format": {"type": "text"}}}),
+        (Api.RESPONSES, {"text": "json"}),
+        (Api.RESPONSES, {"response_format": {"type": "json_object"}}),
+        (Api.MESSAGES, {"output_config": "json"}),
+        (Api.CHAT_COMPLETIONS, {"structured_outputs": {"regex": "a+"}}),
+        (Api.CHAT_COMPLETIONS, {"structured_outputs": {"json_object": False, "choice": []}}),
+        (Api.CHAT_COMPLETIONS, {"structured_outputs": "json"}),
+        (Api.CHAT_COMPLETIONS, {"functions": []}),
     ],
 )
-def test_structure_is_demanded(body: JsonObject, expected: bool) -> None:
-    """Where chat, completions and responses say so; odd shapes demand nothing."""
-    assert expected is demands_structure(body)
+def test_nothing_is_demanded(api: Api, body: JsonObject) -> None:
+    """By odd shapes, by what another API says, and by what is left to vLLM."""
+    assert not demands_form(api, body)
+    assert NO_DEMANDS == read_demands(api, body)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from extproc.facts.request import Api, RequestFacts
 from extproc.protocol import names
 from extproc.protocol.attempt_plan import decode_attempt_plan, encode_attempt_plan
 
-FACTS = RequestFacts(api=Api.CHAT_COMPLETIONS, session="s", deadline_seconds=2.5)
+FACTS = RequestFacts(api=Api.CHAT_COMPLETIONS, session="s", deadline_seconds=2.5, is_deterministic=True)
 
 Make = Callable[..., Plan]
 
@@ -47,12 +47,14 @@ def verified(make_plan: Make) -> Plan:
         overflow_addresses=("10.0.0.1:8000",),
         ability=(-0.25, 1.5),
         objective=Objective(worth_seconds=480.0, congestion_weight=1.0, seconds_per_usd=19907.05),
-        started_unix_ms=1_790_000_000_123,
+        timeout_seconds=2.5,
+        decided_unix_ms=1_790_000_001_373,
+        elapsed_seconds=1.25,
     )
 
 
 def test_a_plan_survives_the_header(verified: Plan) -> None:
-    """What DECIDE writes, ATTEMPT reads, whatever a model is called."""
+    """What DECIDE writes, ATTEMPT reads, whatever a model is called; what the session took before counts from its start."""
     text = encode_attempt_plan(verified, FACTS, CarriedSpec(text="1;api=x", needs_request=False))
 
     assert text.isascii()
@@ -75,7 +77,8 @@ def test_a_plan_survives_the_header(verified: Plan) -> None:
         api=Api.CHAT_COMPLETIONS,
         has_session=True,
         started_unix_ms=1_790_000_000_123,
-        deadline_seconds=2.5,
+        deadline_seconds=3.75,
+        is_deterministic=True,
         ability=(-0.25, 1.5),
         objective=Objective(worth_seconds=480.0, congestion_weight=1.0, seconds_per_usd=19907.0),
         prompt_tokens=100,
@@ -120,9 +123,9 @@ def test_what_no_header_can_carry_is_read_from_the_request(verified: Plan, spec:
 
 def test_the_deadline_is_the_time_of_the_request_without_one(verified: Plan) -> None:
     """Beyond it Envoy gives up by itself."""
-    facts = replace(FACTS, deadline_seconds=None)
+    plan, facts = replace(verified, timeout_seconds=30.0), replace(FACTS, deadline_seconds=None)
 
-    assert 30.0 == decode_attempt_plan(encode_attempt_plan(verified, facts, None)).deadline_seconds
+    assert 31.25 == decode_attempt_plan(encode_attempt_plan(plan, facts, None)).deadline_seconds
 
 
 def test_an_overflow_alone_takes_the_short_form(make_plan: Make) -> None:
