@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from http import HTTPStatus
 
 import numpy as np
 
-from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.lessons import LessonBook
 from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
+from extproc.calibrate.reports import Reports
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.budget import OutputProvision, token_budget
 from extproc.decide.continuation import ContinuationPlanner
 from extproc.decide.eligible import Candidates, eligible
-from extproc.decide.encounters import Encounters, Met
+from extproc.decide.encounters import Encounters
 from extproc.decide.overrides import grant
 from extproc.decide.plan import Plan, TokenBudget
 from extproc.decide.planner import PlanPolicy, plan_passthrough, plan_request
@@ -85,9 +84,17 @@ class Router:
         self._output_provision = output_provision
         self._prompts = prompts
         self._estimators = estimators
-        self._calibrator = Calibrator(prompts, estimators)
         forecaster = Forecaster(estimators, self.book.table)
         self._encounters = Encounters()
+        self._reports = Reports(
+            self.book,
+            sessions,
+            self.lessons,
+            self._encounters,
+            prompts=prompts,
+            estimators=estimators,
+            on_learning_failure=self._tell_failure,
+        )
         self._quality = QualityPlanner(forecaster, self._encounters)
         self._continuations = ContinuationPlanner(estimators, forecaster)
         self._rng = rng
@@ -204,7 +211,7 @@ class Router:
         """What is known of the request's session; asking again says that the answer before was wrong."""
         if not facts.session:
             return None
-        self.feedback(facts.session, attempt=None, is_correct=False, now=now, only_unjudged=True)
+        self._reports.feedback(facts.session, attempt=None, is_correct=False, now=now, only_unjudged=True)
         return self.sessions.history(facts.session, now)
 
     def _charge(self, plan: Plan, facts: RequestFacts, now: float) -> None:
@@ -255,97 +262,29 @@ class Router:
         return continuation
 
     def record_verdict(self, record: VerdictRecord, now: float) -> None:
-        """Take note of what verification said of an answer, and pass the charge on when Envoy makes another attempt."""
-        decision_id = record.decision_id
-        self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
-        if record.completion_tokens is not None:
-            self._estimators.limits.learn(
-                record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
-            )
-        met = self._encounters.of(decision_id)
-        if met is not None:
-            self._calibrator.learn_answer(
-                record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
-            )
-        if record.goes_on:
-            self.book.advance(decision_id, record.address, record.next_address)
-        if record.goes_on or record.answer_seconds is not None:
-            self._encounters.go_on(decision_id)
+        """Take note of what verification said of an answer; see `Reports.verdict`."""
+        self._reports.verdict(record, now)
 
-    def feedback(
-        self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
-    ) -> bool:
+    def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""
-        judged = self.sessions.judge(
-            session, attempt=attempt, is_correct=is_correct, now=now, only_unjudged=only_unjudged
-        )
-        if judged is None:
-            return False
-        self._learn(judged.decision_id, judged.model, judged.chance, is_correct=is_correct)
-        return True
-
-    def _learn(self, decision_id: str, model: str, chance: float | None, *, is_correct: bool) -> None:
-        """Learn from a verdict. Whatever goes wrong with that, the request that brought it goes on."""
-        try:
-            if chance is not None:
-                self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
-            self.lessons.judge(decision_id, model, is_correct=is_correct)
-        except Exception as error:  # noqa: BLE001 - a mistake in learning must not cost an answer
-            self.on_learning_failure(error)
+        return self._reports.feedback(session, attempt=attempt, is_correct=is_correct, now=now)
 
     # -- afterwards ----------------------------------------------------------------------------------------------
 
     def record(self, outcome: Outcome, now: float) -> bool:
         """Take note of a finished request; True when it taught an estimator something."""
-        decision_id = outcome.decision.decision_id if outcome.decision else ""
-        self.book.release(decision_id, outcome.request_id)
-        outcome = self.as_served(outcome)
-        met = self._encounters.forget(decision_id)
-        served = outcome.served_address
-        if served and 200 <= outcome.status < 500:
-            self.book.observe_success(served)
-            row = self.book.table.row_by_address.get(served)
-            if row is not None:
-                self.sessions.served(decision_id, model=self.book.table.clusters[row].model, address=served)
-        else:
-            self.sessions.unanswered(decision_id)
-        return self._calibrator.learn(
-            outcome, met.load if met else None, now=now, sequences_meanwhile=self._beside(met, served, now)
-        )
-
-    def _beside(self, met: Met | None, served: str | None, now: float) -> float | None:
-        """Mean of the sequences beside a request on the instance that it was planned for; None when not known."""
-        ended = self.book.sequence_seconds_on(served, now) if served else None
-        if met is None or met.load is None or ended is None or now <= met.at:
-            return None
-        mean = (ended - met.load.sequence_seconds) / (now - met.at)
-        return max(0.0, mean - met.load.own_sequences)
+        return self._reports.finished(outcome, now)
 
     def as_served(self, outcome: Outcome) -> Outcome:
         """Name the model that really answered: a plan may have gone on to another one."""
-        row = self.book.table.row_by_address.get(outcome.served_address or "")
-        if row is None or outcome.decision is None or not outcome.decision.model:
-            return outcome
-        model = self.book.table.clusters[row].model
-        if model == outcome.decision.model:
-            return outcome
-        return replace(outcome, decision=replace(outcome.decision, model=model))
+        return self._reports.as_served(outcome)
 
     def record_try(self, record: TryRecord, now: float) -> bool:
-        """Take note of a finished try; True when the plan goes on after a context-length rejection.
+        """Take note of a finished try; True when the plan goes on after a context-length rejection."""
+        return self._reports.tried(record, now)
 
-        A try that Envoy follows by another one passes its charge on to the plan's next instance.
-        """
-        if record.is_failure and record.address:
-            self.book.observe_failure(record.address, now)
-            self.book.advance(record.decision_id, record.address)
-            return False
-        is_overflow = record.status == HTTPStatus.BAD_REQUEST and self.book.goes_on_after_rejection(
-            record.decision_id, record.address
-        )
-        if is_overflow:
-            self.book.advance(record.decision_id, record.address)
-        return is_overflow
+    def _tell_failure(self, error: Exception) -> None:
+        self.on_learning_failure(error)
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
         """Correct the load book by a scrape."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -259,17 +260,18 @@ def test_a_witness_takes_note_of_what_was_looked_at(
     assert by_work.case is None
 
 
-class _BrokenEstimator(QualityEstimator):
-    def learn_against(self, model: str, *, expected: float, correct: bool) -> None:
-        raise ZeroDivisionError
-
-
 def test_a_mistake_in_learning_never_costs_a_request(
-    make_router: Callable[..., Router], make_facts: Callable[..., RequestFacts]
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Verdicts, feedback and the next request of a session go on, and the mistake is told each time."""
+
+    def stumble(*_arguments: Any, **_named: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(QualityEstimator, "learn_against", stumble)
     router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT))
-    router._estimators = replace(router._estimators, quality=_BrokenEstimator())
     told: list[str] = []
     router.on_learning_failure = lambda error: told.append(type(error).__name__)
     facts = make_facts(session="s")

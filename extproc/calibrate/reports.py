@@ -1,0 +1,144 @@
+"""What is reported of plans under way and afterwards, taken into the load book, the sessions and the estimators.
+
+Envoy's access log tells of tries and of finished requests, verification of answers, clients of what they think of them. These
+reports come in any order, each once at most, and some never: every book here bears that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+
+from extproc.calibrate.calibrator import Calibrator
+from extproc.calibrate.lessons import LessonBook
+from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
+from extproc.decide.encounters import Encounters, Met
+from extproc.estimate.forecast import Estimators
+from extproc.estimate.tokens import PromptTokenEstimator
+from extproc.fleet.load import LoadBook
+from extproc.sessions.book import SessionBook
+
+
+class Reports:
+    """Takes reports.
+
+    Args:
+        book: The load of every instance.
+        sessions: Memory of clients who judge for themselves.
+        lessons: Judged answers, for whoever wants to be told.
+        encounters: What decisions under way met.
+        prompts: Prompt-token estimator.
+        estimators: What else is estimated.
+        on_learning_failure: Told of mistakes of ours in learning from a verdict; the request goes on.
+    """
+
+    def __init__(
+        self,
+        book: LoadBook,
+        sessions: SessionBook,
+        lessons: LessonBook,
+        encounters: Encounters,
+        *,
+        prompts: PromptTokenEstimator,
+        estimators: Estimators,
+        on_learning_failure: Callable[[Exception], None],
+    ) -> None:
+        self._book = book
+        self._sessions = sessions
+        self._lessons = lessons
+        self._on_learning_failure = on_learning_failure
+        self._encounters = encounters
+        self._estimators = estimators
+        self._calibrator = Calibrator(prompts, estimators)
+
+    def verdict(self, record: VerdictRecord, now: float) -> None:
+        """Take note of what verification said of an answer, and pass the charge on when Envoy makes another attempt."""
+        decision_id = record.decision_id
+        self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
+        if record.completion_tokens is not None:
+            self._estimators.limits.learn(
+                record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
+            )
+        met = self._encounters.of(decision_id)
+        if met is not None:
+            self._calibrator.learn_answer(
+                record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
+            )
+        if record.goes_on:
+            self._book.advance(decision_id, record.address, record.next_address)
+        if record.goes_on or record.answer_seconds is not None:
+            self._encounters.go_on(decision_id)
+
+    def feedback(
+        self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
+    ) -> bool:
+        """Take a client's word on an answer; False when this replica knows of no such answer."""
+        judged = self._sessions.judge(
+            session, attempt=attempt, is_correct=is_correct, now=now, only_unjudged=only_unjudged
+        )
+        if judged is None:
+            return False
+        self._learn(judged.decision_id, judged.model, judged.chance, is_correct=is_correct)
+        return True
+
+    def tried(self, record: TryRecord, now: float) -> bool:
+        """Take note of a finished try; True when the plan goes on after a context-length rejection.
+
+        A try that Envoy follows by another one passes its charge on to the plan's next instance.
+        """
+        if record.is_failure and record.address:
+            self._book.observe_failure(record.address, now)
+            self._book.advance(record.decision_id, record.address)
+            return False
+        is_overflow = record.status == HTTPStatus.BAD_REQUEST and self._book.goes_on_after_rejection(
+            record.decision_id, record.address
+        )
+        if is_overflow:
+            self._book.advance(record.decision_id, record.address)
+        return is_overflow
+
+    def finished(self, outcome: Outcome, now: float) -> bool:
+        """Take note of a finished request; True when it taught an estimator something."""
+        decision_id = outcome.decision.decision_id if outcome.decision else ""
+        self._book.release(decision_id, outcome.request_id)
+        outcome = self.as_served(outcome)
+        met = self._encounters.forget(decision_id)
+        served = outcome.served_address
+        if served and 200 <= outcome.status < 500:
+            self._book.observe_success(served)
+            row = self._book.table.row_by_address.get(served)
+            if row is not None:
+                self._sessions.served(decision_id, model=self._book.table.clusters[row].model, address=served)
+        else:
+            self._sessions.unanswered(decision_id)
+        return self._calibrator.learn(
+            outcome, met.load if met else None, now=now, sequences_meanwhile=self._beside(met, served, now)
+        )
+
+    def as_served(self, outcome: Outcome) -> Outcome:
+        """Name the model that really answered: a plan may have gone on to another one."""
+        row = self._book.table.row_by_address.get(outcome.served_address or "")
+        if row is None or outcome.decision is None or not outcome.decision.model:
+            return outcome
+        model = self._book.table.clusters[row].model
+        if model == outcome.decision.model:
+            return outcome
+        return replace(outcome, decision=replace(outcome.decision, model=model))
+
+    def _learn(self, decision_id: str, model: str, chance: float | None, *, is_correct: bool) -> None:
+        """Learn from a verdict. Whatever goes wrong with that, the request that brought it goes on."""
+        try:
+            if chance is not None:
+                self._estimators.quality.learn_against(model, expected=chance, correct=is_correct)
+            self._lessons.judge(decision_id, model, is_correct=is_correct)
+        except Exception as error:  # noqa: BLE001 - a mistake in learning must not cost an answer
+            self._on_learning_failure(error)
+
+    def _beside(self, met: Met | None, served: str | None, now: float) -> float | None:
+        """Mean of the sequences beside a request on the instance that it was planned for; None when not known."""
+        ended = self._book.sequence_seconds_on(served, now) if served else None
+        if met is None or met.load is None or ended is None or now <= met.at:
+            return None
+        mean = (ended - met.load.sequence_seconds) / (now - met.at)
+        return max(0.0, mean - met.load.own_sequences)
