@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from extproc.facts.request import Api
 from extproc.facts.text import TextProfile
 
+BROKEN_FLAGS = frozenset(("UF", "UC", "UR", "UPE"))
+"""Envoy's response flags that say that the instance, or the way to it, failed: before an answer or in the middle of one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -64,7 +67,8 @@ class Outcome:
         decision: None when the service did not decide (it was down, or the request was refused).
         served_address: `ip:port` of the instance that really served; None when none did.
         attempts: Upstream tries made; 0 when the request never left Envoy.
-        status: HTTP status sent to the client; 0 when the client left first.
+        status: HTTP status sent to the client; 0 when the client left first. An answer that broke off after it began
+            has the status that it began with, and a flag.
         flags: Names of Envoy's response flags that are set, such as `UF`, `UT`, `DC`.
         usage: None when neither count was reported.
         ttft_seconds: From the request's start to the first byte from upstream; None when there was none.
@@ -82,6 +86,15 @@ class Outcome:
     usage: Usage | None
     ttft_seconds: float | None
     e2e_seconds: float
+
+    @property
+    def is_served(self) -> bool:
+        """True when an instance dealt with the request to the end, be it by refusing it as the client's mistake."""
+        return (
+            self.served_address is not None
+            and 200 <= self.status < 500
+            and BROKEN_FLAGS.isdisjoint(self.flags)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +137,7 @@ class TryRecord:
         address: `ip:port` of the instance; empty when no host was chosen.
         status: HTTP status of the instance; 0 when it gave none.
         flags: Names of Envoy's response flags that are set.
-        is_failure: True when Envoy would retry it: no status, a 5xx, or a reset.
+        is_failure: True when it speaks against the instance: no status, a 5xx, or a reset, of an answer that had begun, too.
     """
 
     decision_id: str
@@ -132,3 +145,8 @@ class TryRecord:
     status: int
     flags: tuple[str, ...]
     is_failure: bool
+
+    @property
+    def has_begun(self) -> bool:
+        """True when the instance's answer was on its way to the client: then Envoy makes no other try."""
+        return 0 < self.status < 500

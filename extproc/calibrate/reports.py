@@ -85,11 +85,13 @@ class Reports:
     def tried(self, record: TryRecord, now: float) -> bool:
         """Take note of a finished try; True when the plan goes on after a context-length rejection.
 
-        A try that Envoy follows by another one passes its charge on to the plan's next instance.
+        A try that Envoy follows by another one passes its charge on to the plan's next instance. One that broke off in
+        the middle of its answer keeps it until the request's end is reported.
         """
         if record.is_failure and record.address:
             self._book.observe_failure(record.address, now)
-            self._book.advance(record.decision_id, record.address)
+            if not record.has_begun:
+                self._book.advance(record.decision_id, record.address)
             return False
         is_overflow = record.status == HTTPStatus.BAD_REQUEST and self._book.goes_on_after_rejection(
             record.decision_id, record.address
@@ -105,7 +107,7 @@ class Reports:
         outcome = self.as_served(outcome)
         met = self._encounters.forget(decision_id)
         served = outcome.served_address
-        if served and 200 <= outcome.status < 500:
+        if served and outcome.is_served:
             self._book.observe_success(served)
             row = self._book.table.row_by_address.get(served)
             if row is not None:

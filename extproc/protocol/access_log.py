@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 
-from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
+from extproc.calibrate.outcome import BROKEN_FLAGS, DecisionRecord, Outcome, TryRecord, Usage
 from extproc.protocol import names
 from extproc.protocol.decision_metadata import read_decision, read_usage
 from extproc.protocol.wire import access_log_pb2 as wire
@@ -47,9 +47,8 @@ _FLAGS = {
 
 _END_TYPES = (wire.AccessLogType.NotSet, wire.AccessLogType.DownstreamEnd, wire.AccessLogType.UpstreamEnd)
 
-_FAILED_TRY_FLAGS = frozenset(("UT", "UR", "UF", "UC", "UPE"))
-_BROKEN_ANSWER_FLAGS = _FAILED_TRY_FLAGS - {"UT"}
-"""Of a try that was answered: one beyond its time was late, and Envoy raced it, or the request's time is over."""
+_FAILED_TRY_FLAGS = BROKEN_FLAGS | {"UT"}
+"""Of a try that gave no answer. One that did and is beyond its time was late: Envoy raced it, or the request's time is over."""
 
 
 def is_finished(entry: wire.HTTPAccessLogEntry) -> bool:
@@ -89,7 +88,7 @@ def decode_try(entry: wire.HTTPAccessLogEntry) -> TryRecord:
     common = entry.common_properties
     status = entry.response.response_code.value
     flags = _flags(common.response_flags)
-    failures = _FAILED_TRY_FLAGS if status == 0 else _BROKEN_ANSWER_FLAGS
+    failures = _FAILED_TRY_FLAGS if status == 0 else BROKEN_FLAGS
     return TryRecord(
         decision_id=entry.request.request_headers.get(names.DECISION_ID, ""),
         address=_address(common.upstream_remote_address),

@@ -17,6 +17,7 @@ class Faults:
         extra_latency_seconds: Real seconds added before a request reaches the engine.
         hang_rate: Share of generation requests that are never answered, 0 to 1.
         disconnect_rate: Share of generation requests whose connection is reset without an answer, 0 to 1.
+        break_rate: Share of generation requests whose connection is reset in the middle of a streamed answer, 0 to 1.
         engine_dead: True answers 500 to generation requests and 503 to `/health`, as vLLM with a dead engine.
     """
 
@@ -25,6 +26,7 @@ class Faults:
     extra_latency_seconds: float = 0.0
     hang_rate: float = 0.0
     disconnect_rate: float = 0.0
+    break_rate: float = 0.0
     engine_dead: bool = False
 
     def __post_init__(self) -> None:
@@ -33,7 +35,7 @@ class Faults:
         Raises:
             ValueError: With the field at fault.
         """
-        for name in ("error_rate", "hang_rate", "disconnect_rate"):
+        for name in ("error_rate", "hang_rate", "disconnect_rate", "break_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not 400 <= self.error_status <= 599:

@@ -240,9 +240,13 @@ class Instance:
         await answer.prepare(request)
         written = [0] * len(job.choices)
         opened = False
+        breaks = self._dice.strikes(self.faults.break_rate)
         while not (job.is_done and written == job.produced):
             await job.news.wait()
             job.news.clear()
+            if breaks and opened and request.transport is not None:
+                request.transport.abort()
+                await _until_cancelled()
             if job.died:
                 await answer.write(sse(engine_dead().body()) + b"data: [DONE]\n\n")
                 break

@@ -105,6 +105,7 @@ class Gateway:
             "error_rate": 0.0,
             "hang_rate": 0.0,
             "disconnect_rate": 0.0,
+            "break_rate": 0.0,
             "extra_latency_seconds": 0.0,
             "engine_dead": False,
         }

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -55,6 +57,36 @@ async def test_a_failure_walks_the_plan(trusted: Any, chat: Chat, fault: dict[st
         headers = dict(request["headers"])
         tried = by_request[headers["x-request-id"]]
         assert tried == headers["x-gateway-destination-endpoint"].split(",")[: len(tried)]
+
+
+async def test_who_breaks_streams_off_is_the_last_resort(trusted: Any, chat: Chat) -> None:
+    """Such streams cannot be retried, but those after them go elsewhere, however idle the instance looks."""
+    breaking, well = trusted.instances("b-short")
+    await trusted.faults(breaking, break_rate=1.0)
+
+    async def read(response: aiohttp.ClientResponse) -> str:
+        """Read a stream to wherever it ends; the instance that gave it."""
+        with contextlib.suppress(aiohttp.ClientError):
+            await response.read()
+        return response.headers["x-inference-pod"]
+
+    busy = chat(model="model-b", tokens=3500, max_tokens=3500, stream=True)
+    while (occupying := await trusted.post(busy)).headers["x-inference-pod"] != well:
+        await read(occupying)
+    served = []
+    for _ in range(10):
+        async with trusted.post(chat(model="model-b", tokens=40, stream=True)) as response:
+            served.append(await read(response))
+
+        async def is_reported() -> bool:
+            return bool((await trusted.book())["requests_in_flight"] <= 1)
+
+        await trusted.settle(is_reported)
+    occupying.close()
+
+    assert breaking in {request["address"] for request in await trusted.received()}
+    # It is tried anew when its suspicion is over: after a second, and after two, four and eight more.
+    assert served.count(breaking) <= 5
 
 
 async def test_a_refused_connection_goes_on(trusted: Any, chat: Chat) -> None:

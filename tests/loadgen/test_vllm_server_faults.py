@@ -68,6 +68,14 @@ async def test_a_dropped_connection_has_no_answer(client: Client) -> None:
         await client.post("/v1/chat/completions", {"messages": HELLO})
 
 
+async def test_an_answer_is_broken_off_in_the_middle(client: Client) -> None:
+    """break_rate 1 resets the connection of a stream that has begun; plain answers are whole."""
+    await client.post("/admin/config", {"break_rate": 1.0})
+    with pytest.raises(aiohttp.ClientError):
+        await client.stream("/v1/chat/completions", {"messages": HELLO})
+    assert (await client.post("/v1/chat/completions", {"messages": HELLO}))[0] == 200
+
+
 async def test_a_dead_engine_is_unhealthy_and_answers_500(client: Client) -> None:
     """Running plain requests get 500, running streams an error event; health is 503."""
     plain = asyncio.create_task(client.post("/v1/chat/completions", SLOW))

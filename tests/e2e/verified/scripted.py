@@ -18,6 +18,7 @@ import grpc
 import orjson
 from aiohttp import web
 
+from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.facts.parse import parse_request
@@ -119,6 +120,8 @@ class Replica:
     plans: list[str] = field(default_factory=list)
     records: list[AttemptRecord] = field(default_factory=list)
     feedback: list[tuple[str, int | None, bool]] = field(default_factory=list)
+    tries: list[TryRecord] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     _server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -144,7 +147,7 @@ class Replica:
             specify=verifier.specify,
             feedback=self.judged,
         )
-        log = AccessLogService(on_outcome=lambda _: None, on_try=lambda _: None)
+        log = AccessLogService(on_outcome=self.outcomes.append, on_try=self.tries.append)
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 2 * MAX_BODY_BYTES)])
         server.add_generic_rpc_handlers((processor.rpc_handler(), log.rpc_handler()))
         assert self.port == server.add_insecure_port(f"127.0.0.1:{self.port}")
@@ -202,7 +205,15 @@ class System:
         self.go_on: Callable[[AttemptContext], Continuation] = go_on_while_planned
         self.received.clear()
         for replica in self.replicas:
-            for recorded in (replica.roles, replica.plans, replica.records, replica.feedback):
+            lists: tuple[list[Any], ...] = (
+                replica.roles,
+                replica.plans,
+                replica.records,
+                replica.feedback,
+                replica.tries,
+                replica.outcomes,
+            )
+            for recorded in lists:
                 recorded.clear()
 
     def plan(self, facts: RequestFacts) -> Plan:
@@ -289,6 +300,21 @@ class System:
             if record.decision_id in plans
         ]
         return sorted(found, key=lambda record: record.start_unix_ns)
+
+    async def reported(self) -> tuple[list[TryRecord], Outcome]:
+        """What Envoy reports of this test's only request, once it has: its tries in order, and its outcome."""
+        plans = {plan for replica in self.replicas for plan in replica.plans}
+
+        def tries() -> list[TryRecord]:
+            return [one for replica in self.replicas for one in replica.tries if one.decision_id in plans]
+
+        def outcomes() -> list[Outcome]:
+            found = (one for replica in self.replicas for one in replica.outcomes)
+            return [one for one in found if one.decision and one.decision.decision_id in plans]
+
+        await self.settle(lambda: bool(outcomes()) and len(tries()) >= outcomes()[0].attempts)
+        [outcome] = outcomes()
+        return tries(), outcome
 
     async def counter(self, name: str) -> int:
         """Sum of Envoy's counters whose name ends with `name`."""
