@@ -44,11 +44,15 @@ def copied(response: wire.ProcessingResponse) -> wire.ProcessingResponse:
 
 
 def replace_request_body(body: bytes) -> wire.ProcessingResponse:
-    """Answer a request body with the one that is to be sent."""
+    """Answer a request body with the one that is to be sent, in chunks.
+
+    Envoy keeps one header map for all tries, while each of them starts again from DECIDE's body. A length that is true of
+    this body alone would come before a later try's; once there is none, every try's body tells its own end.
+    """
     response = wire.ProcessingResponse()
     common = response.request_body.response
     common.body_mutation.body = body
-    set_header(common.header_mutation.set_headers.add, names.CONTENT_LENGTH, b"%d" % len(body))
+    common.header_mutation.remove_headers.append(names.CONTENT_LENGTH)
     return response
 
 

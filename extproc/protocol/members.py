@@ -103,16 +103,6 @@ def with_member_added(body: bytes, name: str, value: bytes) -> bytes:
     return _in_utf8(body, lambda text: _append(text, name, value))
 
 
-def fitted(body: bytes, length: int) -> bytes:
-    """Return the body with as many spaces at its end as make it `length` bytes long; with none where it is longer.
-
-    A body that is not in UTF-8 is left alone: a single byte is no space there.
-    """
-    if len(body) == length or not json.detect_encoding(body).startswith("utf-8"):
-        return body
-    return body.rstrip(b" ").ljust(length)
-
-
 def _in_utf8(body: bytes, edit: Callable[[bytes], bytes]) -> bytes:
     encoding = json.detect_encoding(body)
     if encoding.startswith("utf-8"):

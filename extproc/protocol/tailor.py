@@ -1,8 +1,6 @@
-"""The request's body for one attempt: its model, its output limit, and always the same length.
+"""The request's body for one attempt: its model and its output limit.
 
-Envoy keeps one header map for all tries of a request, so a content length that one try sets is what the next one gets,
-while each try starts again from the body that DECIDE made. DECIDE therefore pads that body with spaces to the length of
-the plan's longest, and every try's body has it.
+Each try starts again from the body that DECIDE made.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from extproc.facts.completions import DEFAULT_MAX_TOKENS
 from extproc.facts.json_body import read_object
 from extproc.facts.request import Api
 from extproc.protocol import names
-from extproc.protocol.members import fitted, with_member, with_member_added
+from extproc.protocol.members import with_member, with_member_added
 
 _LIMITS: Final[Mapping[Api, tuple[str, ...]]] = MappingProxyType(
     {
@@ -31,42 +29,33 @@ _LIMITS: Final[Mapping[Api, tuple[str, ...]]] = MappingProxyType(
 )
 """Fields that limit the output, by API; the first is added where a body has none."""
 
-_LONGEST_LIMIT_MEMBER: Final = len(',"max_output_tokens":2147483647')
-
 
 def body_for_all(body: bytes, plan: Plan, api: Api) -> bytes | None:
     """Return the body that DECIDE hands to Envoy; None when the client's serves every attempt.
 
-    It names the model of the first attempt. Where the ATTEMPT filter will make a body for each try it is padded to
-    the longest of them; on a plain cluster, whose instances have one limit, it has that limit.
+    It names the model of the first attempt. On a plain cluster, whose instances have one limit, it has that limit; in the
+    union cluster the ATTEMPT filter gives each try its own.
 
     Raises:
         ValueError: The body has no top-level `model` to replace.
     """
-    is_union = plan.route_cluster == names.UNION_CLUSTER
-    limit = None if is_union else plan.attempts[0].max_tokens
-    growth = _growth(plan) if is_union and plan.budget is not None else 0
-    if plan.model is None and limit is None and not growth:
+    limit = None if plan.route_cluster == names.UNION_CLUSTER else plan.attempts[0].max_tokens
+    if plan.model is None and limit is None:
         return None
     if plan.model is not None:
         body = with_model(body, plan.model)
-    if limit is not None:
-        body = with_output_limit(body, api, limit)
-    return fitted(body, len(body) + growth) if growth else body
+    return body if limit is None else with_output_limit(body, api, limit)
 
 
 def body_for_try(body: bytes, plan: CarriedPlan, attempt: CarriedAttempt) -> bytes:
-    """Return the body for one try, made from DECIDE's; of the same length unless padding cannot help.
+    """Return the body for one try, made from DECIDE's.
 
     Raises:
         ValueError: The body has no top-level `model` to replace.
     """
-    tailored = body
     if attempt.model != plan.attempts[0].model:
-        tailored = with_model(tailored, attempt.model)
-    if attempt.max_tokens is not None:
-        tailored = with_output_limit(tailored, plan.api, attempt.max_tokens)
-    return fitted(tailored, len(body))
+        body = with_model(body, attempt.model)
+    return body if attempt.max_tokens is None else with_output_limit(body, plan.api, attempt.max_tokens)
 
 
 def is_tailored(plan: CarriedPlan, attempt: CarriedAttempt) -> bool:
@@ -108,12 +97,3 @@ def _exceeds(given: object, limit: int) -> bool:
         return float(given) > limit
     except (ValueError, OverflowError):
         return False
-
-
-def _growth(plan: Plan) -> int:
-    """Bytes by which the longest body of the plan may exceed the first attempt's."""
-    first, *others = plan.attempts
-    size = len(orjson.dumps(first.model))
-    growth = max((len(orjson.dumps(attempt.model)) - size for attempt in others), default=0)
-    has_limits = any(attempt.max_tokens is not None for attempt in plan.attempts)
-    return max(growth, 0) + (_LONGEST_LIMIT_MEMBER if has_limits else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import shutil
 import sys
 import time
@@ -73,8 +74,16 @@ class Received:
 
     @property
     def document(self) -> Any:
-        """The body, read."""
-        return orjson.loads(self.body)
+        """The body, read as vLLM's front end reads it: in any encoding of JSON."""
+        return json.loads(self.body)
+
+    @property
+    def says_its_length(self) -> bool:
+        """True when the body's length stands before it; else it came in chunks."""
+        length = self.headers.get("content-length")
+        assert ("chunked" if length is None else None) == self.headers.get("transfer-encoding")
+        assert length in (None, str(len(self.body)))
+        return length is not None
 
 
 def completion(text: str, model: str = "m") -> dict[str, Any]:
@@ -256,7 +265,7 @@ class System:
         body = await request.read()
         headers = {key.lower(): value for key, value in request.headers.items()}
         self.received.append(Received(name, headers, body))
-        return await self.answers[name](request, orjson.loads(body) if body else {})
+        return await self.answers[name](request, json.loads(body) if body else {})
 
     def post(
         self, *, expect: str | None = "exact:right", path: str = "/v1/chat/completions", **fields: Any

@@ -10,6 +10,7 @@ from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.protocol import names
 from extproc.server.attempts import go_on_while_planned
 from tests.e2e.verified.scripted import (
+    MODELS,
     System,
     completion,
 )
@@ -40,20 +41,23 @@ async def test_the_answer_survives_the_death_of_the_service(system: System) -> N
     assert (200, "unjudged", "unverified") == (status, text, headers[names.VERDICT])
 
 
-async def test_a_death_after_a_rejection_sends_no_broken_body(system: System) -> None:
-    """The second model gets the body that DECIDE made, whole: its length never changed between the tries."""
+@pytest.mark.parametrize(("rejections", "lengths"), [(1, [True, True]), (2, [True, False, False])])
+async def test_a_death_after_a_rejection_sends_no_broken_body(
+    system: System, rejections: int, lengths: list[bool]
+) -> None:
+    """The next model gets the body that DECIDE made, whole, also after a try whose body had another length."""
 
     async def wrong(_request: web.Request, document: dict[str, Any]) -> web.StreamResponse:
         return web.json_response(completion("wrong", document["model"]))
 
     def die(context: AttemptContext) -> Continuation:
-        stopping.extend(asyncio.ensure_future(replica.stop()) for replica in system.replicas)
+        if context.number == rejections:
+            stopping.extend(asyncio.ensure_future(replica.stop()) for replica in system.replicas)
         return go_on_while_planned(context)
 
     stopping: list[asyncio.Future[None]] = []
-    system.answers["u1"] = wrong
+    system.answers |= {"u1": wrong, "u2": wrong}
     system.order = ("u2", "u1", "u3")
-    system.answers["u2"] = wrong
     system.go_on = die
     try:
         status, _, _ = await system.ask()
@@ -63,7 +67,7 @@ async def test_a_death_after_a_rejection_sends_no_broken_body(system: System) ->
         await system.restart()
 
     assert 200 == status
-    assert ["u2", "u1"] == [request.instance for request in received]
-    for request in received:
-        assert str(len(request.body)) == request.headers["content-length"]
-        assert "hi" == request.document["messages"][0]["content"]
+    assert ["u2", "u1", "u3"][: rejections + 1] == [request.instance for request in received]
+    assert MODELS["u2"] == received[-1].document["model"]
+    assert lengths == [request.says_its_length for request in received]
+    assert {"hi"} == {request.document["messages"][0]["content"] for request in received}

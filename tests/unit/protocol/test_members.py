@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extproc.protocol.members import fitted, with_member, with_member_added
+from extproc.protocol.members import with_member, with_member_added
 
 
 def with_model(body: bytes, model: str) -> bytes:
@@ -174,19 +174,3 @@ def test_a_member_is_added_at_the_end(encoding: str) -> None:
     body = '{"a":"}","n":1} \n'.encode(encoding)
 
     assert {"a": "}", "n": 2} == json.loads(with_member_added(body, "n", b"2"))
-
-
-@pytest.mark.parametrize(
-    ("body", "length", "expected"),
-    [
-        (b"{}", 4, b"{}  "),
-        (b"{}  ", 3, b"{} "),
-        (b"{}  ", 1, b"{}"),
-        (b"{}", 2, b"{}"),
-        (b"{}\n", 5, b"{}\n  "),
-        ("{}".encode("utf-16-be"), 9, "{}".encode("utf-16-be")),
-    ],
-)
-def test_spaces_make_a_body_fit(body: bytes, length: int, expected: bytes) -> None:
-    """Spaces at the end come and go; nothing else does."""
-    assert expected == fitted(body, length)
