@@ -25,7 +25,7 @@ from extproc.gateway.restart import changes_needing_envoy_restart
 from extproc.protocol import names
 from extproc.server.scraper import ScrapeTiming
 from extproc.settings import Settings
-from extproc.settings.schema import JudgeSettings
+from extproc.settings.verification import JudgeSettings
 from extproc.verify.confidence import ConfidenceSpec
 from extproc.verify.policy import JudgeKind, JudgeSpec, VerifyPolicy
 

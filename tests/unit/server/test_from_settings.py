@@ -20,7 +20,8 @@ from extproc.server.from_settings import (
 )
 from extproc.settings import Settings
 from extproc.settings.load import parse_settings
-from extproc.settings.schema import PolicyName, VerificationMode
+from extproc.settings.schema import PolicyName
+from extproc.settings.verification import VerificationMode
 
 TEXT = """
 version: 1
