@@ -16,12 +16,12 @@ from rich.console import Console
 
 from extproc.telemetry import attributes
 from extproc.telemetry.trace_tree import TracesPayload, TraceTree
-from loadgen.client import RequestRecord, run_load
+from loadgen.client import run_load
 from loadgen.demo.quality import QUESTIONS, ArmResult, compare_routing, quality_priors
+from loadgen.demo.settled import emptied_load, read_json, settled_traces
 from loadgen.replay import RunDisplay, RunOptions, plan_run
 from loadgen.report import Summary, summarize
 from loadgen.schedule import ScheduledRequest
-from loadgen.stack.failure import StackError
 from loadgen.stack.local import LocalStack
 from loadgen.stack.ports import busy_addresses, with_free_ports
 from loadgen.workload.requests import RequestMix
@@ -36,9 +36,7 @@ LONGEST_ANSWER_TOKENS = 600
 FAULT_AFTER_SECONDS = 8.0
 FAULT_SECONDS = 6.0
 SETTLE_SECONDS = 20.0
-"""How long to wait for Envoy's last log entries and spans."""
-
-MOST_TRACES = 1000
+"""How long to wait for Envoy's last spans, and then for its last log entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +134,11 @@ async def _exercise(stack: LocalStack, seed: int, environ: Mapping[str, str], co
     pools = {i.address: c.pool for c in stack.settings.clusters for i in c.instances}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
         with console.status("collecting traces"):
-            traces = await _settled_traces(session, stack, records)
-        load = await _json(session, f"{stack.service_admin_url}/fleet")
+            traces = await settled_traces(
+                session, stack.service_admin_url, requests=len(records), limit_seconds=SETTLE_SECONDS
+            )
+        with console.status("waiting for the load book to empty"):
+            load = await emptied_load(session, stack.service_admin_url, limit_seconds=SETTLE_SECONDS)
         counters = await _counters(session, stack)
         questions, arms = await compare_routing(stack, environ, seed=seed, console=console)
         with console.status("looking for a question that was retried"):
@@ -202,25 +203,11 @@ async def _disturb(address: str) -> None:
                 await asyncio.sleep(FAULT_SECONDS)
 
 
-async def _settled_traces(
-    session: aiohttp.ClientSession, stack: LocalStack, records: list[RequestRecord]
-) -> TracesPayload:
-    """Wait until every request's trace is whole, or the time is up: Envoy sends its spans in batches."""
-    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
-    while True:
-        payload: TracesPayload = await _json(session, f"{stack.service_admin_url}/traces?last={MOST_TRACES}")
-        summary = payload["summary"]
-        done = summary["joined"] >= len(records) and summary["joined"] == summary["total"]
-        if done or asyncio.get_running_loop().time() > deadline:
-            return payload
-        await asyncio.sleep(0.5)
-
-
 async def _verified_trace(session: aiohttp.ClientSession, stack: LocalStack) -> TraceTree | None:
     """Wait until the trace of some retried question is whole: a rejected attempt, then an accepted one."""
     deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
     while asyncio.get_running_loop().time() < deadline:
-        payload: TracesPayload = await _json(
+        payload: TracesPayload = await read_json(
             session, f"{stack.service_admin_url}/traces?last={2 * QUESTIONS}"
         )
         for trace in payload["traces"]:
@@ -256,10 +243,3 @@ async def _counters(session: aiohttp.ClientSession, stack: LocalStack) -> dict[s
             if name in totals and isinstance(entry.get("value"), int):
                 totals[name] += entry["value"]
     return totals
-
-
-async def _json(session: aiohttp.ClientSession, url: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-    async with session.get(url) as response:
-        if response.status != 200:
-            raise StackError(f"{url} answered {response.status}")
-        return orjson.loads(await response.read())

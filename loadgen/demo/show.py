@@ -13,7 +13,7 @@ from rich.table import Table
 from extproc.telemetry import attributes
 from extproc.telemetry.trace_tree import SpanNode, TraceTree
 from extproc.telemetry.trace_view import render_trace
-from loadgen.demo.run import DemoResult
+from loadgen.demo.run import SETTLE_SECONDS, DemoResult
 from loadgen.report import print_table
 
 
@@ -57,11 +57,20 @@ def problems(result: DemoResult) -> list[str]:
         found.append(f"{traces['total']} traces for {client['requests']} requests")
     if traces["joined"] != traces["total"]:
         found.append(f"only {traces['joined']} of {traces['total']} traces are joined")
-    if result.load["requests_in_flight"]:
-        found.append(f"{result.load['requests_in_flight']} requests are still on the load book")
+    if left := result.load["requests_in_flight"]:
+        found.append(_left_on_the_book(left))
     if result.counters["rejected_header_mutations"]:
         found.append(f"Envoy rejected {result.counters['rejected_header_mutations']} header mutations")
     return found
+
+
+def _left_on_the_book(requests: int) -> str:
+    counted = "1 request is" if requests == 1 else f"{requests} requests are"
+    return (
+        f"{counted} still on the load book {SETTLE_SECONDS:g} s after the last answer, expected none: the book is where the "
+        "service charges each request to its instance until Envoy's access log says that it ended. "
+        "See service.log and envoy.log beside summary.json for what became of the log stream, and run the demo again"
+    )
 
 
 def show(result: DemoResult, console: Console) -> None:
