@@ -124,7 +124,11 @@ class Application:
             apply=self._apply,
             on_reload=self._reloaded,
         )
-        self._access_log = AccessLogService(on_outcome=self._finished, on_try=self._tried)
+        self._access_log = AccessLogService(
+            on_outcome=self._finished,
+            on_try=self._tried,
+            buffer_bytes=settings.gateway.max_body_bytes,
+        )
         self._health = HealthService()
 
     async def run(self) -> None:

@@ -44,7 +44,7 @@ class Calibrator:
         decision, usage = outcome.decision, outcome.usage
         if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
             return False
-        if load is not None and outcome.served_address is not None:
+        if load is not None and outcome.served_address is not None and outcome.instance_seconds is not None:
             known = (
                 usage.prompt_tokens if usage and usage.prompt_tokens is not None else decision.prompt_tokens
             )
@@ -55,7 +55,8 @@ class Calibrator:
                 completion_tokens=usage.completion_tokens if usage else None,
                 # Envoy tells of the first byte of the headers, which need not wait for the first token.
                 ttft_seconds=None,
-                e2e_seconds=outcome.e2e_seconds,
+                # Beside the instance's time, that of the request has the client's upload in it.
+                e2e_seconds=outcome.instance_seconds,
                 attempts=outcome.attempts,
                 sequences_meanwhile=sequences_meanwhile,
             )

@@ -72,7 +72,9 @@ class Outcome:
         flags: Names of Envoy's response flags that are set, such as `UF`, `UT`, `DC`.
         usage: None when neither count was reported.
         ttft_seconds: From the request's start to the first byte from upstream; None when there was none.
-        e2e_seconds: From the request's start to the last byte sent to the client.
+        e2e_seconds: From the request's start to the last byte sent to the client; the client's upload and reading are in it.
+        instance_seconds: From the first byte sent to the instance that served until its last byte; None when that is not
+            known, or when the client's reading may be in it.
     """
 
     request_id: str
@@ -86,6 +88,7 @@ class Outcome:
     usage: Usage | None
     ttft_seconds: float | None
     e2e_seconds: float
+    instance_seconds: float | None
 
     @property
     def is_served(self) -> bool:

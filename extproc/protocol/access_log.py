@@ -56,10 +56,15 @@ def is_finished(entry: wire.HTTPAccessLogEntry) -> bool:
     return entry.common_properties.access_log_type in _END_TYPES
 
 
-def decode_outcome(entry: wire.HTTPAccessLogEntry) -> Outcome:
+def decode_outcome(entry: wire.HTTPAccessLogEntry, *, buffer_bytes: int) -> Outcome:
     """Read one finished request (log `ttca.request`); fields that are absent or foreign become None or empty.
 
-    The first byte from upstream is the response's first header byte: Envoy's log knows no later milestone.
+    The first byte from upstream is the response's first header byte: Envoy's log knows no later milestone. Of several
+    tries the upstream times are those of the try that answered, also in a race, counted from the request's start.
+
+    Args:
+        entry: What Envoy wrote.
+        buffer_bytes: What Envoy takes from an instance ahead of a client that does not read.
     """
     common, request = entry.common_properties, entry.request
     decision, usage = _metadata(common.metadata)
@@ -76,6 +81,7 @@ def decode_outcome(entry: wire.HTTPAccessLogEntry) -> Outcome:
         usage=usage,
         ttft_seconds=_seconds(common.time_to_first_upstream_rx_byte) if has_answer else None,
         e2e_seconds=_seconds(common.duration),
+        instance_seconds=_instance_seconds(entry, buffer_bytes),
     )
 
 
@@ -96,6 +102,21 @@ def decode_try(entry: wire.HTTPAccessLogEntry) -> TryRecord:
         flags=flags,
         is_failure=status >= 500 or not failures.isdisjoint(flags),
     )
+
+
+def _instance_seconds(entry: wire.HTTPAccessLogEntry, buffer_bytes: int) -> float | None:
+    common = entry.common_properties
+    if not common.HasField("time_to_first_upstream_tx_byte"):
+        return None
+    # Envoy writes the time of an upstream's last byte only of an answer that came whole.
+    if not common.HasField("time_to_last_upstream_rx_byte"):
+        return None
+    # Envoy stops reading from the instance when its buffer is full of what the client has not read. The frames of a
+    # stream's chunks take room beside the body's bytes, at most as much again.
+    if 2 * entry.response.response_body_bytes > buffer_bytes:
+        return None
+    seconds = _seconds(common.time_to_last_upstream_rx_byte) - _seconds(common.time_to_first_upstream_tx_byte)
+    return seconds if seconds > 0.0 else None
 
 
 def _metadata(metadata: Metadata) -> tuple[DecisionRecord | None, Usage | None]:

@@ -27,15 +27,23 @@ class AccessLogService:
     Args:
         on_outcome: Told of each finished request.
         on_try: Told of each finished upstream try.
+        buffer_bytes: What Envoy takes from an instance ahead of a client that does not read: its buffer limit.
 
     Attributes:
         entries: Entries received.
         bad_entries: Entries that could not be read or learned from; each was skipped.
     """
 
-    def __init__(self, *, on_outcome: Callable[[Outcome], None], on_try: Callable[[TryRecord], None]) -> None:
+    def __init__(
+        self,
+        *,
+        on_outcome: Callable[[Outcome], None],
+        on_try: Callable[[TryRecord], None],
+        buffer_bytes: int,
+    ) -> None:
         self._on_outcome = on_outcome
         self._on_try = on_try
+        self._buffer_bytes = buffer_bytes
         self.entries = 0
         self.bad_entries = 0
 
@@ -68,7 +76,7 @@ class AccessLogService:
             if not is_finished(entry):
                 return
             if log_name == names.REQUEST_LOG:
-                self._on_outcome(decode_outcome(entry))
+                self._on_outcome(decode_outcome(entry, buffer_bytes=self._buffer_bytes))
             elif log_name == names.ATTEMPT_LOG:
                 self._on_try(decode_try(entry))
             else:

@@ -242,6 +242,7 @@ class RouterDecider:
                 usage=_usage(report),
                 ttft_seconds=None,
                 e2e_seconds=report.ended_seconds - report.started_seconds,
+                instance_seconds=report.ended_seconds - served.started_seconds if served else None,
             ),
             now,
         )

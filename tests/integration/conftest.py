@@ -155,7 +155,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         clock_ns=TickingClock(),
         max_body_bytes=4096,
     )
-    log = AccessLogService(on_outcome=listener.finished, on_try=listener.tried)
+    log = AccessLogService(on_outcome=listener.finished, on_try=listener.tried, buffer_bytes=4096)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((processor.rpc_handler(), log.rpc_handler()))
     address = f"unix:{tmp_path}/grpc.sock"

@@ -53,5 +53,6 @@ def the_outcome(plan: Plan, facts: RequestFacts, **changes: Any) -> Outcome:
         "usage": Usage(prompt_tokens=100, completion_tokens=20),
         "ttft_seconds": 0.1,
         "e2e_seconds": 1.0,
+        "instance_seconds": 1.0,
     }
     return Outcome(**{**values, **changes})

@@ -135,6 +135,7 @@ class RouterChooser:
                 usage=usage if address else None,
                 ttft_seconds=None,
                 e2e_seconds=0.0,
+                instance_seconds=None,
             ),
             now,
         )

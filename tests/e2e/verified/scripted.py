@@ -156,7 +156,9 @@ class Replica:
             specify=verifier.specify,
             feedback=self.judged,
         )
-        log = AccessLogService(on_outcome=self.outcomes.append, on_try=self.tries.append)
+        log = AccessLogService(
+            on_outcome=self.outcomes.append, on_try=self.tries.append, buffer_bytes=MAX_BODY_BYTES
+        )
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 2 * MAX_BODY_BYTES)])
         server.add_generic_rpc_handlers((processor.rpc_handler(), log.rpc_handler()))
         assert self.port == server.add_insecure_port(f"127.0.0.1:{self.port}")

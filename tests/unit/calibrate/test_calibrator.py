@@ -63,6 +63,7 @@ def an_outcome(*, usage: Usage | None, status: int = 200, decided: bool = True, 
         usage=usage,
         ttft_seconds=0.1,
         e2e_seconds=1.0,
+        instance_seconds=0.75,
     )
 
 
@@ -128,6 +129,19 @@ def test_lessons_are_rationed() -> None:
     later = sum(calibrator.learn(outcome, now=11.0) for _ in range(1000))
 
     assert (MOST_LESSONS_SAVED, LESSONS_PER_SECOND) == (burst, later)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.75, [0.75]), (None, [])])
+def test_latency_is_the_instances_time(
+    hearing: tuple[Calibrator, Heard, HeardOfLatency], seconds: float | None, expected: list[float]
+) -> None:
+    """What the client took to send its request and to read the answer is not learned as the instance's; usage always is."""
+    calibrator, heard, latency = hearing
+    outcome = an_outcome(usage=Usage(prompt_tokens=110, completion_tokens=30))
+
+    assert calibrator.learn(replace(outcome, instance_seconds=seconds), LOAD, now=1.0)
+    assert expected == [lesson[2] for lesson in latency.lessons]
+    assert 1 == len(heard.prompts) == len(heard.outputs)
 
 
 def test_several_choices_teach_no_length() -> None:

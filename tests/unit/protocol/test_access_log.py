@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,15 +13,20 @@ from extproc.protocol.access_log import LOGGED_REQUEST_HEADERS, decode_outcome, 
 from extproc.protocol.decision_metadata import read_decision, write_decision
 from extproc.protocol.wire import access_log_pb2 as wire
 
+BUFFER_BYTES = 2000
+
 
 @pytest.fixture
 def entry(make_plan: Callable[..., Plan], make_facts: Callable[..., RequestFacts]) -> wire.HTTPAccessLogEntry:
-    """A finished request: served by the second instance after 0.25 s, done after 2.5 s, with usage."""
+    """A finished request: sent on after 0.125 s, served by the second instance from 0.25 s to 2.25 s, done after 2.5 s."""
     result = wire.HTTPAccessLogEntry()
     common = result.common_properties
     common.access_log_type = wire.AccessLogType.DownstreamEnd
     common.start_time.seconds, common.start_time.nanos = 1000, 500_000_000
+    common.time_to_first_upstream_tx_byte.nanos = 125_000_000
     common.time_to_first_upstream_rx_byte.nanos = 250_000_000
+    common.time_to_last_upstream_rx_byte.seconds = 2
+    common.time_to_last_upstream_rx_byte.nanos = 250_000_000
     common.duration.seconds, common.duration.nanos = 2, 500_000_000
     common.upstream_remote_address.socket_address.address = "10.0.0.2"
     common.upstream_remote_address.socket_address.port_value = 8000
@@ -32,6 +38,7 @@ def entry(make_plan: Callable[..., Plan], make_facts: Callable[..., RequestFacts
     result.request.request_headers[names.TRACEPARENT] = "00-trace"
     result.request.request_headers[names.DECISION_ID] = "decision-1"
     result.response.response_code.value = 200
+    result.response.response_body_bytes = BUFFER_BYTES // 2
     return result
 
 
@@ -54,18 +61,20 @@ def test_a_finished_request_is_an_outcome(entry: wire.HTTPAccessLogEntry) -> Non
         usage=Usage(prompt_tokens=111, completion_tokens=222),
         ttft_seconds=0.25,
         e2e_seconds=2.5,
-    ) == decode_outcome(entry)
+        instance_seconds=2.125,
+    ) == decode_outcome(entry, buffer_bytes=BUFFER_BYTES)
 
 
 def test_an_empty_entry_is_an_outcome_without_knowledge() -> None:
     """Nothing that is missing becomes a zero that could be learned from."""
-    outcome = decode_outcome(wire.HTTPAccessLogEntry())
+    outcome = decode_outcome(wire.HTTPAccessLogEntry(), buffer_bytes=BUFFER_BYTES)
 
-    assert (None, None, None, None) == (
+    assert (None, None, None, None, None) == (
         outcome.decision,
         outcome.served_address,
         outcome.usage,
         outcome.ttft_seconds,
+        outcome.instance_seconds,
     )
     assert ("", 0, 0, ()) == (outcome.request_id, outcome.attempts, outcome.status, outcome.flags)
 
@@ -76,7 +85,7 @@ def test_an_instance_that_gave_no_byte_did_not_serve(entry: wire.HTTPAccessLogEn
     entry.common_properties.response_flags.downstream_connection_termination = True
     entry.response.ClearField("response_code")
 
-    outcome = decode_outcome(entry)
+    outcome = decode_outcome(entry, buffer_bytes=BUFFER_BYTES)
 
     assert (None, None, 0, ("DC",)) == (
         outcome.served_address,
@@ -86,13 +95,39 @@ def test_an_instance_that_gave_no_byte_did_not_serve(entry: wire.HTTPAccessLogEn
     )
 
 
+def test_an_answer_larger_than_the_buffer_may_have_waited_for_its_reader(
+    entry: wire.HTTPAccessLogEntry,
+) -> None:
+    """Its time is the request's alone; an answer counts twice, since frames may need as much room as what is in them."""
+    entry.response.response_body_bytes += 1
+
+    outcome = decode_outcome(entry, buffer_bytes=BUFFER_BYTES)
+
+    assert (2.5, None) == (outcome.e2e_seconds, outcome.instance_seconds)
+
+
+@pytest.mark.parametrize("field", ["time_to_first_upstream_tx_byte", "time_to_last_upstream_rx_byte"])
+def test_without_both_ends_the_instances_time_is_unknown(entry: wire.HTTPAccessLogEntry, field: Any) -> None:
+    """Such as that of an answer that broke off."""
+    entry.common_properties.ClearField(field)
+
+    assert decode_outcome(entry, buffer_bytes=BUFFER_BYTES).instance_seconds is None
+
+
+def test_a_time_that_ends_before_it_begins_is_unknown(entry: wire.HTTPAccessLogEntry) -> None:
+    """Nothing negative is learned from."""
+    entry.common_properties.time_to_first_upstream_tx_byte.seconds = 3
+
+    assert decode_outcome(entry, buffer_bytes=BUFFER_BYTES).instance_seconds is None
+
+
 def test_foreign_metadata_is_no_decision(entry: wire.HTTPAccessLogEntry) -> None:
     """A namespace that somebody else wrote costs the decision, and the outcome stays."""
     fields = entry.common_properties.metadata.filter_metadata[names.DECISION_NAMESPACE]
     fields.Clear()
     fields.update({"decision_id": ["what"], "api": 3})
 
-    outcome = decode_outcome(entry)
+    outcome = decode_outcome(entry, buffer_bytes=BUFFER_BYTES)
 
     assert outcome.decision is None
     assert "10.0.0.2:8000" == outcome.served_address
@@ -108,7 +143,7 @@ def test_every_flag_of_envoy_has_its_short_name() -> None:
         else:
             setattr(flags, field.name, True)
 
-    names_of_flags = decode_outcome(entry).flags
+    names_of_flags = decode_outcome(entry, buffer_bytes=BUFFER_BYTES).flags
 
     assert 28 == len(names_of_flags) == len(set(names_of_flags))
     assert ("LH", "UH", "UT", "LR", "UR", "UF", "UC") == names_of_flags[:7]
@@ -118,7 +153,7 @@ def test_an_ipv6_address_is_bracketed(entry: wire.HTTPAccessLogEntry) -> None:
     """As in Envoy's own notation."""
     entry.common_properties.upstream_remote_address.socket_address.address = "::1"
 
-    assert "[::1]:8000" == decode_outcome(entry).served_address
+    assert "[::1]:8000" == decode_outcome(entry, buffer_bytes=BUFFER_BYTES).served_address
 
 
 @pytest.mark.parametrize(

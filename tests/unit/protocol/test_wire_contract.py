@@ -40,6 +40,7 @@ PROTO_TYPES = {
     FieldDescriptor.TYPE_MESSAGE: "message",
     FieldDescriptor.TYPE_STRING: "string",
     FieldDescriptor.TYPE_UINT32: "uint32",
+    FieldDescriptor.TYPE_UINT64: "uint64",
 }
 
 # One varint on the wire; ours is declared open so that every status number passes.
@@ -176,6 +177,7 @@ def scalars(field: Any) -> st.SearchStrategy[Any]:
         FieldDescriptor.TYPE_INT32: st.sampled_from([0, 200, 400, 503]),
         FieldDescriptor.TYPE_STRING: st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
         FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
+        FieldDescriptor.TYPE_UINT64: st.integers(0, 2**64 - 1),
     }[field.type]
 
 

@@ -163,6 +163,7 @@ def an_outcome(a_decision_record: Callable[..., DecisionRecord]) -> Callable[...
         usage=Usage(prompt_tokens=400, completion_tokens=120),
         ttft_seconds=0.25,
         e2e_seconds=1.5,
+        instance_seconds=1.25,
     )
     return lambda **changes: replace(outcome, **changes)
 
