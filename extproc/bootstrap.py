@@ -127,6 +127,7 @@ class Application:
         self._access_log = AccessLogService(
             on_outcome=self._finished,
             on_try=self._tried,
+            on_bad_entry=self._metrics.access_log_entry_bad,
             buffer_bytes=settings.gateway.max_body_bytes,
         )
         self._health = HealthService()

@@ -27,11 +27,8 @@ class AccessLogService:
     Args:
         on_outcome: Told of each finished request.
         on_try: Told of each finished upstream try.
+        on_bad_entry: Told of each entry that was skipped: it could not be read or learned from.
         buffer_bytes: What Envoy takes from an instance ahead of a client that does not read: its buffer limit.
-
-    Attributes:
-        entries: Entries received.
-        bad_entries: Entries that could not be read or learned from; each was skipped.
     """
 
     def __init__(
@@ -39,13 +36,13 @@ class AccessLogService:
         *,
         on_outcome: Callable[[Outcome], None],
         on_try: Callable[[TryRecord], None],
+        on_bad_entry: Callable[[], None],
         buffer_bytes: int,
     ) -> None:
         self._on_outcome = on_outcome
         self._on_try = on_try
         self._buffer_bytes = buffer_bytes
-        self.entries = 0
-        self.bad_entries = 0
+        self._on_bad_entry = on_bad_entry
 
     def rpc_handler(
         self,
@@ -71,7 +68,6 @@ class AccessLogService:
         return wire.StreamAccessLogsResponse()
 
     def _take(self, log_name: str, entry: wire.HTTPAccessLogEntry) -> None:
-        self.entries += 1
         try:
             if not is_finished(entry):
                 return
@@ -80,8 +76,8 @@ class AccessLogService:
             elif log_name == names.ATTEMPT_LOG:
                 self._on_try(decode_try(entry))
             else:
-                self.bad_entries += 1
+                self._on_bad_entry()
         except Exception:
             # One entry teaches little; the stream carries every other request's.
-            self.bad_entries += 1
+            self._on_bad_entry()
             logger.exception("skipped an entry of access log %r", log_name)

@@ -5,8 +5,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import orjson
 import pytest
+
+from extproc.protocol.wire import access_log_pb2
+from extproc.server import access_log
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -118,6 +123,25 @@ async def test_usage_is_learned_from_plain_and_streamed_answers(gateway: Any, ch
         await response.read()
     await asyncio.sleep(1)
     assert before + 2 == await counted()
+
+
+async def test_log_entries_that_mean_nothing_are_counted(gateway: Any) -> None:
+    """Entries of a log that the service does not know show on its metrics page."""
+    line = "ttca_access_log_entries_bad_total 2"
+    message = access_log_pb2.StreamAccessLogsMessage()
+    message.identifier.log_name = "somebody-elses"
+    message.http_logs.log_entry.extend([access_log_pb2.HTTPAccessLogEntry()] * 2)
+    assert line not in (await gateway.metrics()).splitlines()
+
+    async with grpc.aio.insecure_channel(gateway.stack.settings.service.listen) as channel:
+        stream = channel.stream_unary(
+            f"/{access_log.SERVICE_NAME}/StreamAccessLogs",
+            request_serializer=access_log_pb2.StreamAccessLogsMessage.SerializeToString,
+            response_deserializer=access_log_pb2.StreamAccessLogsResponse.FromString,
+        )
+        await stream(iter([message]))
+
+    assert line in (await gateway.metrics()).splitlines()
 
 
 async def test_the_commands_show_a_running_service(gateway: Any, chat: Chat) -> None:

@@ -64,6 +64,7 @@ class FakeListener:
     attempts: list[AttemptRecord] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     tries: list[TryRecord] = field(default_factory=list)
+    bad_entries: int = 0
     error: Exception | None = None
 
     def decided(self, record: DecideRecord) -> None:
@@ -73,6 +74,10 @@ class FakeListener:
     def attempted(self, record: AttemptRecord) -> None:
         """Remember a judged try."""
         self.attempts.append(record)
+
+    def skipped(self) -> None:
+        """Count a log entry that was skipped."""
+        self.bad_entries += 1
 
     def finished(self, outcome: Outcome) -> None:
         """Remember an outcome, or fail as told."""
@@ -104,7 +109,6 @@ class Service:
 
     router: FakeRouter
     listener: FakeListener
-    log: AccessLogService
     channel: grpc.aio.Channel
 
     async def exchange(
@@ -155,14 +159,19 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         clock_ns=TickingClock(),
         max_body_bytes=4096,
     )
-    log = AccessLogService(on_outcome=listener.finished, on_try=listener.tried, buffer_bytes=4096)
+    log = AccessLogService(
+        on_outcome=listener.finished,
+        on_try=listener.tried,
+        on_bad_entry=listener.skipped,
+        buffer_bytes=4096,
+    )
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((processor.rpc_handler(), log.rpc_handler()))
     address = f"unix:{tmp_path}/grpc.sock"
     server.add_insecure_port(address)
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
-        yield Service(router, listener, log, channel)
+        yield Service(router, listener, channel)
     await server.stop(grace=None)
 
 

@@ -157,7 +157,10 @@ class Replica:
             feedback=self.judged,
         )
         log = AccessLogService(
-            on_outcome=self.outcomes.append, on_try=self.tries.append, buffer_bytes=MAX_BODY_BYTES
+            on_outcome=self.outcomes.append,
+            on_try=self.tries.append,
+            on_bad_entry=lambda: None,
+            buffer_bytes=MAX_BODY_BYTES,
         )
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 2 * MAX_BODY_BYTES)])
         server.add_generic_rpc_handlers((processor.rpc_handler(), log.rpc_handler()))
