@@ -160,7 +160,7 @@ class Router:
             )
         on_stage("assign")
         self._charge(plan, facts, now)
-        self.lessons.ask(decision_id, facts, history.failed_models if history else ())
+        self.lessons.ask(decision_id, facts, history.judged_models if history else ())
         return plan
 
     def _plan(
@@ -211,7 +211,7 @@ class Router:
         """What is known of the request's session; asking again says that the answer before was wrong."""
         if not facts.session:
             return None
-        self._reports.feedback(facts.session, attempt=None, is_correct=False, now=now, only_unjudged=True)
+        self._reports.asked_again(facts.session, now)
         return self.sessions.history(facts.session, now)
 
     def _charge(self, plan: Plan, facts: RequestFacts, now: float) -> None:

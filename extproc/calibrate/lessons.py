@@ -106,6 +106,12 @@ class LessonBook:
         if not is_correct:
             question.failed.append(model)
 
+    def failed_before(self, decision_id: str, model: str) -> None:
+        """Note what was learned late: that a model had failed on the question before this request came."""
+        question = self._questions.get(decision_id)
+        if question is not None and model not in question.failed:
+            question.failed.append(model)
+
     def forget(self, decision_id: str) -> None:
         """Forget a request that was never sent."""
         self._questions.pop(decision_id, None)

@@ -10,6 +10,9 @@ from extproc.facts.text import TextProfile
 BROKEN_FLAGS = frozenset(("UF", "UC", "UR", "UPE"))
 """Envoy's response flags that say that the instance, or the way to it, failed: before an answer or in the middle of one."""
 
+_CUT_SHORT_FLAGS = BROKEN_FLAGS | {"UT", "DT", "SI", "UMSDR", "LR"}
+"""Those and the ones that say that the gateway ended an answer in its middle, for its time was over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -97,6 +100,15 @@ class Outcome:
             self.served_address is not None
             and 200 <= self.status < 500
             and BROKEN_FLAGS.isdisjoint(self.flags)
+        )
+
+    @property
+    def is_answered(self) -> bool:
+        """True when the client got an answer, or left while one came: something that can be right or wrong."""
+        return (
+            self.served_address is not None
+            and 200 <= self.status < 300
+            and _CUT_SHORT_FLAGS.isdisjoint(self.flags)
         )
 
 

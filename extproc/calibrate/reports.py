@@ -17,7 +17,7 @@ from extproc.decide.encounters import Encounters, Met
 from extproc.estimate.forecast import Estimators
 from extproc.estimate.tokens import PromptTokenEstimator
 from extproc.fleet.load import LoadBook
-from extproc.sessions.book import SessionBook
+from extproc.sessions.book import Judged, SessionBook
 
 
 class Reports:
@@ -56,6 +56,13 @@ class Reports:
         """Take note of what verification said of an answer, and pass the charge on when Envoy makes another attempt."""
         decision_id = record.decision_id
         self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
+        self._sessions.verified(
+            decision_id,
+            model=record.model,
+            address=record.address,
+            is_correct=record.is_correct,
+            is_delivered=not record.goes_on,
+        )
         if record.completion_tokens is not None:
             self._estimators.limits.learn(
                 record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
@@ -70,17 +77,19 @@ class Reports:
         if record.goes_on or record.answer_seconds is not None:
             self._encounters.go_on(decision_id)
 
-    def feedback(
-        self, session: str, *, attempt: int | None, is_correct: bool, now: float, only_unjudged: bool = False
-    ) -> bool:
+    def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""
-        judged = self._sessions.judge(
-            session, attempt=attempt, is_correct=is_correct, now=now, only_unjudged=only_unjudged
-        )
+        judged = self._sessions.judge(session, attempt=attempt, is_correct=is_correct, now=now)
         if judged is None:
             return False
-        self._learn(judged.decision_id, judged.model, judged.chance, is_correct=is_correct)
+        self._learn_from(judged, is_correct=is_correct)
         return True
+
+    def asked_again(self, session: str, now: float) -> None:
+        """Take a session's next request for a word on the answer before, if that is known to have come."""
+        judged = self._sessions.asked_again(session, now)
+        if judged is not None:
+            self._learn_from(judged, is_correct=False)
 
     def tried(self, record: TryRecord, now: float) -> bool:
         """Take note of a finished try; True when the plan goes on after a context-length rejection.
@@ -109,11 +118,7 @@ class Reports:
         served = outcome.served_address
         if served and outcome.is_served:
             self._book.observe_success(served)
-            row = self._book.table.row_by_address.get(served)
-            if row is not None:
-                self._sessions.served(decision_id, model=self._book.table.clusters[row].model, address=served)
-        else:
-            self._sessions.unanswered(decision_id)
+        self._end_in_session(outcome, decision_id, now)
         return self._calibrator.learn(
             outcome, met.load if met else None, now=now, sequences_meanwhile=self._beside(met, served, now)
         )
@@ -127,6 +132,27 @@ class Reports:
         if model == outcome.decision.model:
             return outcome
         return replace(outcome, decision=replace(outcome.decision, model=model))
+
+    def _end_in_session(self, outcome: Outcome, decision_id: str, now: float) -> None:
+        """Tell a session that an answer came, or none, so that asking again says something about it, or nothing."""
+        if not outcome.is_answered:
+            self._sessions.unanswered(decision_id)
+            return
+        served = outcome.served_address or ""
+        row = self._book.table.row_by_address.get(served)
+        if row is not None:
+            model = self._book.table.clusters[row].model
+            judged = self._sessions.served(decision_id, model=model, address=served, now=now)
+            if judged is not None:
+                self._learn_from(judged, is_correct=False)
+
+    def _learn_from(self, judged: Judged, *, is_correct: bool) -> None:
+        if not judged.is_news:
+            return
+        self._learn(judged.decision_id, judged.model, judged.chance, is_correct=is_correct)
+        if not is_correct:
+            for follower in judged.followers:
+                self._lessons.failed_before(follower, judged.model)
 
     def _learn(self, decision_id: str, model: str, chance: float | None, *, is_correct: bool) -> None:
         """Learn from a verdict. Whatever goes wrong with that, the request that brought it goes on."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from extproc.estimate.quality.model import QualityModel
@@ -141,3 +142,31 @@ async def test_judged_answers_are_logged_for_the_next_fit(
     assert {"model-a", "model-b"} >= set(table.models)
     assert 2 == len(table.prompts)
     assert hash_grams([PROOFS]) in {prompt.grams for prompt in table.prompts}
+
+
+async def test_asking_again_at_once_tells_of_answers_alone(
+    gateway: Any, chat: Chat, model_directory: Path
+) -> None:
+    """A client that is faster than Envoy's log says of an answer that it was wrong, and nothing of a refusal."""
+    log = model_directory.with_name("outcomes.jsonl")
+    before = len(log.read_bytes().splitlines()) if log.exists() else 0
+    body, headers = chat(RIVERS, temperature=0), {"x-ttca-session": "hasty"}
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, error_rate=1.0, error_status=422)
+    refused, _, _ = await gateway.ask(body, headers=headers)
+    await gateway.reset()
+    models = [(await gateway.ask(body, headers=headers))[2]["model"] for _ in range(2)]
+    await gateway.settle_empty()
+    await gateway.ask({"session": "hasty", "correct": True}, path="/v1/feedback")
+
+    def lines() -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in log.read_bytes().splitlines()[before:]] if log.exists() else []
+
+    async def is_praise_written() -> bool:
+        return any(line["correct"] for line in lines())
+
+    await gateway.settle(is_praise_written)
+    assert 422 == refused
+    assert [(models[0], 0, []), (models[1], 1, [models[0]])] == [
+        (line["model"], line["correct"], line["after"]) for line in lines()
+    ]

@@ -275,7 +275,7 @@ def test_a_mistake_in_learning_never_costs_a_request(
     told: list[str] = []
     router.on_learning_failure = lambda error: told.append(type(error).__name__)
     facts = make_facts(session="s")
-    router.route(facts, now=0.0, decision_id="d1")
+    router.record(the_outcome(router.route(facts, now=0.0, decision_id="d1"), facts), 0.5)
     plan = router.route(facts, now=1.0, decision_id="d2")
     router.record_verdict(
         VerdictRecord(
