@@ -10,22 +10,27 @@ import numpy as np
 
 from extproc.decide.eligible import Candidates
 from extproc.decide.figures import Figures
-from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking
+from extproc.decide.first_correct import DEFAULT_OBJECTIVE, SOFT_PENALTY, Objective, Ranking, price_seconds
 from extproc.decide.hedge import Patience, worthwhile_patience
 from extproc.decide.order import Policy, order
 from extproc.decide.plan import Attempt, Plan, TokenBudget
 from extproc.decide.policies import key_of
 from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
+from extproc.decide.stand_ins import (
+    is_alone,
+    of_other_models,
+    order_of_one_model,
+    overflow_addresses,
+    roomy_tokens,
+    with_roomier,
+)
 from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
 from extproc.decide.witness import Witness
 from extproc.estimate.predictions import Predictions
 from extproc.estimate.work import predicted_work_seconds
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.snapshot import FleetSnapshot, Floats, Ints
-
-OVERFLOW_FACTOR = 2.0
-"""A prompt this many times its conservative estimate must still fit, else the plan provides for an overflow."""
 
 
 class Verification(StrEnum):
@@ -109,13 +114,18 @@ def plan_request(
     if witness is not None:
         witness.budget, witness.pool, witness.work_seconds = budget, pool, work
     ranked = _ranked(pool.rows, work, snapshot, policy, rng)
-    # The body can name one model only: every attempt serves the first one's.
+    # Tries of one model go out as they are, in Envoy's plain cluster.
     model = table.model_index[ranked[0]]
     rows = ranked[table.model_index[ranked] == model][: policy.max_attempts].tolist()
-    roomy = _roomy_tokens(budget)
-    if len(rows) == 1 or roomy > table.clusters[rows[0]].max_model_len:
+    roomy = roomy_tokens(budget)
+    if is_alone(rows, snapshot) or roomy > table.clusters[rows[0]].max_model_len:
         others = pool.others[table.model_index[pool.others] == model]
-        rows = _sequence(rows, _ranked(others, work, snapshot, policy, rng).tolist(), roomy, snapshot)
+        rows = order_of_one_model(
+            rows, _ranked(others, work, snapshot, policy, rng).tolist(), roomy, snapshot
+        )
+    if candidates.rewrites_model and is_alone(rows, snapshot):
+        everybody = np.concatenate((pool.rows, pool.others))
+        rows = [rows[0], *of_other_models(rows[0], _ranked(everybody, work, snapshot, policy, rng), snapshot)]
     return _plan(
         decision_id=decision_id,
         rows=rows[: policy.max_attempts],
@@ -127,7 +137,7 @@ def plan_request(
         pool=table.fleet.pools[pool.index].name,
         budget=budget,
         candidates=len(candidates.rows),
-        reason=_reason(pool, policy),
+        reason=_reason(pool, policy, rows[0], snapshot),
         deadline_seconds=facts.deadline_seconds or policy.deadline_seconds,
         decided_unix_ms=decided_unix_ms,
         elapsed_seconds=elapsed_seconds,
@@ -153,15 +163,17 @@ def plan_ranked(
 ) -> Plan:
     """Make a plan of a ranking whose figures are known.
 
-    Only a verified plan, whose tries are tailored to their hosts, may change models on the way. `tells_chances` is False when
-    nobody may learn against the chances.
+    Only tries that are tailored to their hosts can change models on the way: those of a verified plan, and of one whose model
+    has no second instance. `tells_chances` is False when nobody may learn against the chances.
     """
     table = snapshot.table
     rows: list[int] = predictions.rows[list(ranking.positions)].tolist()
     if not is_verified:
         rows = _of_first_model(rows, predictions, pool, budget, snapshot)
-    elif (roomy := _roomy_tokens(budget)) > table.clusters[rows[0]].max_model_len:
-        rows = _with_roomier(rows, pool, roomy, snapshot)
+        if candidates.rewrites_model and is_alone(rows, snapshot):
+            rows = [rows[0], *_by_utility(rows[0], predictions, snapshot, policy.objective)]
+    elif (roomy := roomy_tokens(budget)) > table.clusters[rows[0]].max_model_len:
+        rows = with_roomier(rows, pool, roomy, snapshot)
     rows = rows[: policy.max_attempts]
     # Chances that hang on what a session's failures said cannot be worked out again from the abilities alone.
     wants_abilities = is_verified and not predictions.failed
@@ -189,8 +201,8 @@ def plan_ranked(
         pool=table.fleet.pools[int(table.pool_index[rows[0]])].name,
         budget=budget,
         candidates=len(candidates.rows),
-        reason=_reason(pool, policy),
-        overflow_addresses=_overflow_addresses(rows, budget, snapshot),
+        reason=_reason(pool, policy, rows[0], snapshot),
+        overflow_addresses=overflow_addresses(rows, budget, snapshot),
         is_verified=is_verified,
         hedges=patience is not None and patience.hedges,
         ability=predictions.ability,
@@ -207,24 +219,18 @@ def _of_first_model(
     model = model_index[rows[0]]
     others = pool.others[model_index[pool.others] == model]
     others = others[~np.isin(others, predictions.rows)] if len(others) else others
-    return _sequence(
-        [row for row in rows if model_index[row] == model], others.tolist(), _roomy_tokens(budget), snapshot
+    return order_of_one_model(
+        [row for row in rows if model_index[row] == model], others.tolist(), roomy_tokens(budget), snapshot
     )
 
 
-def _with_roomier(rows: list[int], pool: PoolChoice, roomy: float, snapshot: FleetSnapshot) -> list[int]:
-    """Put a larger instance of the first one's model second: the first could turn out too small."""
-    table, (first, *following) = snapshot.table, rows
-    known = np.concatenate((np.array(following, dtype=np.int64), pool.others))
-    limits = table.max_model_len.take(known)
-    is_larger = (table.model_index[known] == table.model_index[first]) & (limits > table.max_model_len[first])
-    larger = known[is_larger & ~snapshot.suspect[known]]
-    if not len(larger):
-        return rows
-    # Of several the first that surely has room, else the largest.
-    surely = larger[table.max_model_len[larger] >= roomy]
-    second = int(surely[0] if len(surely) else larger[table.max_model_len[larger].argmax()])
-    return [first, second, *(row for row in following if row != second)]
+def _by_utility(
+    first: int, predictions: Predictions, snapshot: FleetSnapshot, objective: Objective
+) -> list[int]:
+    """The best instance of each other model, the largest utility of one attempt first."""
+    chance = (predictions.chances @ predictions.weights)[predictions.model]
+    utility = objective.worth_seconds * chance - price_seconds(predictions, snapshot, objective)
+    return of_other_models(first, predictions.rows[np.argsort(-utility, kind="stable")], snapshot)
 
 
 def _patience(
@@ -292,30 +298,6 @@ def _ranked(
     return ranked
 
 
-def _sequence(in_pool: list[int], elsewhere: list[int], roomy: float, snapshot: FleetSnapshot) -> list[int]:
-    """Order the tries of one model, leaving the pool only for a reason.
-
-    1. The first instance could turn out too small: the best roomier one of another pool comes second.
-    2. The pool has a second instance to fail over to: the plan stays in the pool, on Envoy's plain path.
-    3. It has none: other pools stand in.
-    """
-    clusters = snapshot.table.clusters
-    limit = clusters[in_pool[0]].max_model_len
-    if roomy > limit:
-        larger = next((row for row in elsewhere if clusters[row].max_model_len > limit), None)
-        if larger is not None:
-            return [in_pool[0], larger, *in_pool[1:]]
-    if len(in_pool) > 1:
-        return in_pool
-    return in_pool + elsewhere
-
-
-def _roomy_tokens(budget: TokenBudget) -> float:
-    """Context length from which on no overflow is expected, in tokens."""
-    given = budget.output_tokens if budget.output_is_given else 0
-    return OVERFLOW_FACTOR * budget.longest_prompt_tokens_upper + given
-
-
 def _plan(
     *,
     decision_id: str,
@@ -356,7 +338,7 @@ def _plan(
         budget=budget,
         candidates=candidates,
         reason=reason,
-        overflow_addresses=_overflow_addresses(rows, budget, snapshot),
+        overflow_addresses=overflow_addresses(rows, budget, snapshot),
         decided_unix_ms=decided_unix_ms,
         elapsed_seconds=elapsed_seconds,
     )
@@ -368,22 +350,7 @@ def _route_cluster(attempts: tuple[Attempt, ...], policy: PlanPolicy) -> str:
     return first if all(attempt.cluster == first for attempt in attempts) else policy.union_cluster
 
 
-def _overflow_addresses(
-    rows: list[int], budget: TokenBudget | None, snapshot: FleetSnapshot
-) -> tuple[str, ...]:
-    """Instances of the plan that may turn out too small and have a larger one later in the plan."""
-    if budget is None:
-        return ()
-    table, roomy = snapshot.table, _roomy_tokens(budget)
-    limits = [table.clusters[row].max_model_len for row in rows]
-    if min(limits) >= roomy:
-        return ()
-    return tuple(
-        table.addresses[row]
-        for position, row in enumerate(rows)
-        if limits[position] < roomy and limits[position] < max(limits[position:])
-    )
-
-
-def _reason(pool: PoolChoice, policy: PlanPolicy) -> str:
-    return f"{pool.reason}:{policy.policy.value}"
+def _reason(pool: PoolChoice, policy: PlanPolicy, first: int, snapshot: FleetSnapshot) -> str:
+    """Why the first attempt's pool: the choice of a pool, or that of a model that the pool lacks."""
+    is_of_pool = int(snapshot.table.pool_index[first]) == pool.index
+    return f"{pool.reason if is_of_pool else 'model'}:{policy.policy.value}"

@@ -94,6 +94,7 @@ class QualityEstimator:
             ValueError: A chance is not in (0, 1).
         """
         self._declared = {name: log_odds(chance) for name, chance in chances.items()}
+        self._offsets = self._all_offsets()
 
     def node_table(self, features: PromptFeatures, models: Sequence[str]) -> tuple[Floats, Floats]:
         """As `QualityModel.node_table`, with declared priors and what answers have taught."""

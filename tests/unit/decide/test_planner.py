@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,12 @@ from extproc.decide.pools import choose_pool
 from extproc.decide.sequence import Step
 from extproc.errors import BadRequestError
 from extproc.estimate.predictions import Predictions
+from extproc.estimate.quality.model import QualityModel
 from extproc.facts.request import Api, RequestFacts
 from extproc.fleet.snapshot import FleetSnapshot
 from extproc.fleet.topology import Cluster, Fleet, Instance
+from extproc.router import Router
+from tests.unit.routing import POLICY
 
 
 @pytest.fixture
@@ -149,6 +154,57 @@ def test_a_single_instance_fails_over_to_the_other_pool(
     assert ("fleet", ()) == (result.route_cluster, result.overflow_addresses)
 
 
+@pytest.mark.parametrize(
+    ("model", "suspect", "expected"),
+    [
+        ("auto", (False, False, False), ["a", "b"]),
+        ("auto", (False, True, False), ["a", "b"]),
+        ("a", (False, False, False), ["a"]),
+    ],
+)
+def test_another_model_stands_in_where_the_first_has_nobody_else(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    plan: Callable[..., Plan],
+    model: str,
+    suspect: tuple[bool, bool, bool],
+    expected: list[str],
+) -> None:
+    """For a client that let the gateway choose; whoever names a model gets that one."""
+    one = (Instance(address="10.0.0.1:1"), Instance(address="10.0.0.1:2"))[: 1 + suspect[1]]
+    two = make_cluster("b-short", model="b", instances=(Instance(address="10.0.0.1:3"),))
+    snapshot = make_snapshot(
+        make_fleet(make_cluster("a-short", instances=one), two),
+        sequences=[*([0] * len(one)), 3],
+        suspect=[*suspect[: len(one)], suspect[2]],
+    )
+    result = plan(snapshot, make_budget(200), model=model)
+
+    assert expected == [attempt.model for attempt in result.attempts]
+    assert ("fleet" if len(expected) > 1 else "a-short") == result.route_cluster
+
+
+def test_the_pool_of_a_model_that_the_chosen_one_lacks_is_told_so(
+    make_router: Callable[..., Router],
+    make_facts: Callable[..., RequestFacts],
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_quality_model: Callable[..., QualityModel],
+) -> None:
+    """A short request whose better model stands in the long pool alone was not sent there for its length."""
+    fleet = make_fleet(
+        make_cluster("a-short"), make_cluster("b-long", model="b", pool="long", max_model_len=65536)
+    )
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT), fleet)
+    router._estimators.quality.replace(make_quality_model(("a", "b"), (-2.0, 2.0)))
+
+    assert ("long", "model:first_correct") == operator.attrgetter("pool", "reason")(
+        router.route(make_facts(), now=0.0, decision_id="1")
+    )
+
+
 def test_retries_keep_to_the_model_of_the_first_attempt(
     make_cluster: Callable[..., Cluster],
     make_fleet: Callable[..., Fleet],
@@ -156,7 +212,7 @@ def test_retries_keep_to_the_model_of_the_first_attempt(
     make_budget: Callable[..., TokenBudget],
     plan: Callable[..., Plan],
 ) -> None:
-    """The body can name one model only, so no attempt of the plan serves another."""
+    """Where it has a second instance, tries go out as they are, and no attempt of the plan serves another model."""
     fleet = make_fleet(make_cluster("a-short"), make_cluster("b-short", model="b"))
     result = plan(make_snapshot(fleet, sequences=[1, 3, 0, 2]), make_budget(200))
 
@@ -289,5 +345,18 @@ def test_every_plan_is_sound(
     assert len(set(rows)) == len(rows) == result.max_retries + 1 <= max_attempts
     assert all(snapshot.usable[row] for row in rows)
     assert all(snapshot.table.max_model_len[row] >= min(budget.total_tokens, 65536) for row in rows)
-    assert {result.attempts[0].model} == {a.model for a in result.attempts}
+    table, first = snapshot.table, rows[0]
+    twins = [
+        row
+        for row in range(len(table))
+        if row != first
+        and table.model_index[row] == table.model_index[first]
+        and snapshot.usable[row]
+        and not snapshot.suspect[row]
+        and table.max_model_len[row] >= min(budget.total_tokens, 65536)
+    ]
+    models = [attempt.model for attempt in result.attempts]
+    # Only where nobody else has its model do others stand in, each once, in the cluster where tries are tailored.
+    assert 1 == len(set(models)) or (not twins and len(set(models)) == len(models))
+    assert 1 == len(set(models)) or "fleet" == result.route_cluster
     assert result.attempts[-1].address not in result.overflow_addresses

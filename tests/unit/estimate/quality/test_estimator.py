@@ -44,6 +44,17 @@ def test_a_declared_prior_is_the_chance_of_an_unknown_model(make_model: MakeMode
     assert np.allclose([0.8, 0.269], estimator.chances(PROMPT, ["new", "small"]), atol=0.003)
 
 
+def test_a_declared_prior_can_be_declared_anew(make_model: MakeModel) -> None:
+    """It counts at once; what answers have taught is kept, and who is not declared any more is like the others."""
+    estimator = QualityEstimator(make_model(), declared={"new": 0.8, "old": 0.9})
+    estimator.learn_against("new", expected=0.8, correct=False)
+    taught = odds_of(estimator, "new")
+    estimator.declare({"new": 0.5})
+
+    assert pytest.approx(taught - float(np.log(4.0)), abs=0.01) == odds_of(estimator, "new")
+    assert odds_of(estimator, "nobody") == odds_of(estimator, "old")
+
+
 def test_a_declared_prior_moves_with_the_difficulty_of_the_prompt(make_model: MakeModel) -> None:
     """On prompts that are hard for all fitted models, a declared one is believed less, too."""
     weights = np.zeros((len(NUMBERS), 4))
