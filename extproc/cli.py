@@ -203,24 +203,17 @@ def health(
     service: Annotated[
         str, typer.Option(help="liveness, readiness, or empty for the service as a whole.")
     ] = "",
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to ask again until it serves, for scripts that start it.")
+    ] = 0.0,
 ) -> None:
     """Ask a running service for its gRPC health; exit code 1 when it is not serving."""
-    import grpc
-    from grpc_health.v1 import health_pb2
+    from extproc.server.inquiry import NotServingError, ask_health
 
-    method = "/grpc.health.v1.Health/Check"
-    with grpc.insecure_channel(address) as channel:
-        call = channel.unary_unary(
-            method,
-            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-            response_deserializer=health_pb2.HealthCheckResponse.FromString,
-        )
-        try:
-            status = call(health_pb2.HealthCheckRequest(service=service), timeout=3).status
-        except grpc.RpcError as error:
-            _fail(f"{address} does not answer: {error.details()}")
-    if status != health_pb2.HealthCheckResponse.SERVING:
-        _fail(f"{address} is not serving")
+    try:
+        ask_health(address, service, wait_seconds=wait)
+    except NotServingError as error:
+        _fail(str(error))
     print("serving")
 
 
