@@ -266,6 +266,9 @@ class Application:
         return await self._judge(call)
 
     def _judged(self, record: AttemptRecord) -> None:
+        if record.is_overflow:
+            self._overflowed(record)
+            return
         if record.verdict.kind is VerdictKind.UNVERIFIED:
             return
         self.router.record_verdict(
@@ -292,12 +295,14 @@ class Application:
         self.router.record(outcome, time.monotonic())
         self._listener.finished(self.router.as_served(outcome))
 
+    def _overflowed(self, record: AttemptRecord) -> None:
+        self.router.record_overflow(record.decision_id, record.address, record.next_address or None)
+        table = self.router.book.table
+        row = table.row_by_address.get(record.address)
+        self._metrics.overflow_retried(table.clusters[row].pool if row is not None else "")
+
     def _tried(self, record: TryRecord) -> None:
-        if self.router.record_try(record, time.monotonic()):
-            row = self.router.book.table.row_by_address.get(record.address)
-            self._metrics.overflow_retried(
-                self.router.book.table.clusters[row].pool if row is not None else ""
-            )
+        self.router.record_try(record, time.monotonic())
 
     def _apply(self, fresh: Settings) -> None:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""

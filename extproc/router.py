@@ -225,7 +225,6 @@ class Router:
             sequences=facts.choices if facts.api is not Api.OTHER else 0,
             prompt_tokens=budget.prompt_tokens,
             output_tokens=budget.output_tokens,
-            overflow_addresses=plan.overflow_addresses,
             hedge_seconds=plan.per_try_timeout_seconds if plan.hedges else None,
             now=now,
             expires_at=now + plan.timeout_seconds + EXPIRY_GRACE_SECONDS,
@@ -265,6 +264,10 @@ class Router:
         """Take note of what verification said of an answer; see `Reports.verdict`."""
         self._reports.verdict(record, now)
 
+    def record_overflow(self, decision_id: str, address: str, next_address: str | None) -> None:
+        """Take note of a context-length rejection that is retried; see `Reports.overflowed`."""
+        self._reports.overflowed(decision_id, address, next_address)
+
     def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""
         return self._reports.feedback(session, attempt=attempt, is_correct=is_correct, now=now)
@@ -279,9 +282,9 @@ class Router:
         """Name the model that really answered: a plan may have gone on to another one."""
         return self._reports.as_served(outcome)
 
-    def record_try(self, record: TryRecord, now: float) -> bool:
-        """Take note of a finished try; True when the plan goes on after a context-length rejection."""
-        return self._reports.tried(record, now)
+    def record_try(self, record: TryRecord, now: float) -> None:
+        """Take note of a finished try; see `Reports.tried`."""
+        self._reports.tried(record, now)
 
     def _tell_failure(self, error: Exception) -> None:
         self.on_learning_failure(error)

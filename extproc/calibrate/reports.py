@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from http import HTTPStatus
 
 from extproc.calibrate.calibrator import Calibrator
 from extproc.calibrate.lessons import LessonBook
@@ -91,8 +90,21 @@ class Reports:
         if judged is not None:
             self._learn_from(judged, is_correct=False)
 
-    def tried(self, record: TryRecord, now: float) -> bool:
-        """Take note of a finished try; True when the plan goes on after a context-length rejection.
+    def overflowed(self, decision_id: str, address: str, next_address: str | None) -> None:
+        """Pass the charge on after a context-length rejection that Envoy follows by another try.
+
+        It says nothing of the model nor of the instance.
+
+        Args:
+            decision_id: The plan.
+            address: Who found the request too long.
+            next_address: Where the next try is made; None for the plan's next instance.
+        """
+        self._book.advance(decision_id, address, next_address)
+        self._encounters.go_on(decision_id)
+
+    def tried(self, record: TryRecord, now: float) -> None:
+        """Take note of a finished try.
 
         A try that Envoy follows by another one passes its charge on to the plan's next instance. One that broke off in
         the middle of its answer keeps it until the request's end is reported.
@@ -101,13 +113,6 @@ class Reports:
             self._book.observe_failure(record.address, now)
             if not record.has_begun:
                 self._book.advance(record.decision_id, record.address)
-            return False
-        is_overflow = record.status == HTTPStatus.BAD_REQUEST and self._book.goes_on_after_rejection(
-            record.decision_id, record.address
-        )
-        if is_overflow:
-            self._book.advance(record.decision_id, record.address)
-        return is_overflow
 
     def finished(self, outcome: Outcome, now: float) -> bool:
         """Take note of a finished request; True when it taught an estimator something."""

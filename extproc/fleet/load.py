@@ -45,7 +45,6 @@ class _InFlight:
     """A request: the hosts of its plan, how many of them were tried, and on which of these a try is under way."""
 
     addresses: tuple[str, ...]
-    overflow_addresses: tuple[str, ...]
     running: list[str]
     tried: int
     hedge_seconds: float | None
@@ -109,7 +108,6 @@ class LoadBook:
         output_tokens: int,
         now: float,
         expires_at: float,
-        overflow_addresses: tuple[str, ...] = (),
         hedge_seconds: float | None = None,
     ) -> None:
         """Enter a decision: the request is in flight on the first of `addresses`, the hosts of its plan in order.
@@ -119,7 +117,6 @@ class LoadBook:
         """
         entry = _InFlight(
             addresses,
-            overflow_addresses,
             [],
             0,
             hedge_seconds,
@@ -154,11 +151,6 @@ class LoadBook:
         if not is_followed:
             self._begin_try(decision_id, entry, self._backlog_at)
         return True
-
-    def goes_on_after_rejection(self, decision_id: str, address: str) -> bool:
-        """True when the plan goes on to its next instance after `address` rejects the request's length."""
-        entry = self._in_flight.get(decision_id)
-        return entry is not None and address in entry.overflow_addresses
 
     def release(self, decision_id: str, request_id: str = "") -> bool:
         """End a request by its decision, or every decision of its request id when the decision is not known."""

@@ -22,9 +22,10 @@ from extproc.protocol.naming import Naming, read_naming, read_rejected
 from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.verify.transport import CONTEXT_OVERFLOW
 from extproc.verify.verdict import Verdict, VerdictKind
 
-_OVERFLOW: Final = Verdict(VerdictKind.REJECTED, "transport.context_overflow")
+_OVERFLOW: Final = Verdict(VerdictKind.REJECTED, CONTEXT_OVERFLOW)
 _NOBODY: Final = CarriedAttempt(address="")
 
 
@@ -331,7 +332,8 @@ class AttemptExchange:
         answers.name_next(response, naming)
 
     def _keep(self, conclusion: Conclusion) -> None:
-        if self.plan.is_marked:
+        # Where a plan says only whose rejections are retried, a retry is all that there is to tell.
+        if self.plan.is_marked or conclusion.goes_on:
             self.conclusion = conclusion
 
     def _marks(self, verdict: Verdict, now_unix_ms: int) -> list[tuple[str, str]]:

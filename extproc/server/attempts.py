@@ -67,12 +67,13 @@ class AttemptServer:
     """Judges the answers of verified plans.
 
     Args:
-        listener: Told of each finished try.
+        listener: Told of each finished try of a plan that was verified or crosses models.
         clock_ns: Nanoseconds since the epoch.
         verifier: Checks answers; None leaves all of them unverified.
         go_on: Asked after a rejection that is not the last attempt's.
         ask_judge: Asks the external judge; None leaves the word to the verifier.
-        on_verdict: Told of each finished try, after the listener.
+        on_verdict: Told of each finished try, after the listener; of other plans' tries only of a context-length rejection
+            that is retried, and then without the model.
         max_answer_bytes: Largest answer that is held back for a verdict: at most half of the gateway's
             `max_body_bytes`, see `AttemptExchange`.
     """
@@ -171,7 +172,8 @@ class AttemptServer:
             start_unix_ns=attempt.start_unix_ns,
             end_unix_ns=end_unix_ns,
         )
-        self._listener.attempted(record)
+        if plan.is_marked:
+            self._listener.attempted(record)
         self._on_verdict(record)
 
     def _now_unix_ms(self) -> int:

@@ -152,7 +152,7 @@ class _Instruments:
         default_factory=partial(
             Counter,
             "ttca_overflow_retries_total",
-            "Context-length rejections of an instance that were retried elsewhere, by the pool that rejected.",
+            "Context-length rejections of an instance for which another one was asked, by the pool that rejected.",
             ("pool",),
         )
     )

@@ -9,6 +9,7 @@ from extproc.calibrate.outcome import Outcome
 from extproc.decide.plan import Plan
 from extproc.errors import RoutingError
 from extproc.facts.request import Api, RequestFacts
+from extproc.verify.transport import CONTEXT_OVERFLOW
 from extproc.verify.verdict import Verdict
 
 
@@ -105,6 +106,11 @@ class AttemptRecord:
     next_address: str = ""
     prompt_tokens: int | None = None
     answer_seconds: float | None = None
+
+    @property
+    def is_overflow(self) -> bool:
+        """True when the instance found the request too long, and another one was asked for."""
+        return self.goes_on and self.verdict.reason == CONTEXT_OVERFLOW
 
     @property
     def seconds(self) -> float:

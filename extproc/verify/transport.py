@@ -77,6 +77,9 @@ def _check_finish(spec: TransportSpec, choice: Choice, tokens: int | None, cut: 
     return None
 
 
+CONTEXT_OVERFLOW: Final = "transport.context_overflow"
+"""Reason of a rejection that says nothing of an answer: the instance found the request too long."""
+
 CUT_REASONS = frozenset({"transport.context-full", "transport.own-limit"})
 """Reasons of rejections that say that a limit ended the answer."""
 

@@ -213,10 +213,13 @@ class RouterDecider:
         )
 
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
-        """Hand on the record of a try."""
+        """Hand on the record of a try, or what the ATTEMPT filter says of a request that was too long."""
+        decision_id = report.course.decision_id
+        if attempt.status == HTTPStatus.BAD_REQUEST and attempt.address in report.course.overflow_addresses:
+            self._router.record_overflow(decision_id, attempt.address, None)
         self._router.record_try(
             TryRecord(
-                decision_id=report.course.decision_id,
+                decision_id=decision_id,
                 address=attempt.address,
                 status=attempt.status,
                 flags=(),

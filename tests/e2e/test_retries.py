@@ -146,10 +146,18 @@ async def test_state_is_charged_to_who_served(trusted: Any, chat: Chat) -> None:
     assert all(i["sequences_in_flight"] == 0 for i in (await trusted.book())["instances"])
 
 
+async def overflows(gateway: Any) -> int:
+    """Context-length rejections that were retried, by the service's metrics page."""
+    lines = (await gateway.metrics()).splitlines()
+    name = "ttca_overflow_retries_total{"
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(name))
+
+
 async def test_a_too_small_estimate_is_retried_in_the_long_pool(trusted: Any, chat: Chat) -> None:
     """A context-length rejection by a short instance becomes one retry on a long one, and is learned from."""
     # Text that takes several times more tokens than its kind usually does.
     rare = " ".join(f"{n:x}" for n in range(10**9, 10**9 + 7 * 10**8, 10**6))
+    before = await overflows(trusted)
     status, headers, answer = await trusted.ask(chat(rare, model="model-a"))
     tries = [request["address"] for request in await trusted.received()]
 
@@ -159,12 +167,20 @@ async def test_a_too_small_estimate_is_retried_in_the_long_pool(trusted: Any, ch
         assert tries[1] in trusted.instances("a-long")
     assert headers["x-inference-pod"] in trusted.instances("a-long")
     assert answer["usage"]["prompt_tokens"] > 4096
+    await trusted.settle_empty()
+    assert len(tries) - 1 == await overflows(trusted) - before
 
 
 async def test_other_rejections_are_not_retried_in_the_long_pool(trusted: Any, chat: Chat) -> None:
     """A 400 that is not about the context length is final, also for a plan that provides for an overflow."""
     for address in trusted.stack.addresses:
         await trusted.faults(address, error_rate=1.0, error_status=400)
+    before = await overflows(trusted)
     status, headers, _ = await trusted.ask(chat("The quick brown fox jumps. " * 480, model="model-a"))
+    # The log of tries comes on a stream of its own; by the end of the next request's it has come as well.
+    await trusted.settle_empty()
+    await trusted.ask(chat(model="model-b"))
+    await trusted.settle_empty()
 
     assert (400, "1") == (status, headers["x-envoy-attempt-count"])
+    assert before == await overflows(trusted)

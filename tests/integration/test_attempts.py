@@ -205,6 +205,28 @@ def test_the_judge_has_the_last_word(serve: Callable[..., FakeStream]) -> None:
     assert 4_000 == stream.answers[-2].override_message_timeout.ToMilliseconds()
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (b'{"error": {"message": "maximum context length is 8"}}', [("d", "a:1", True, "")]),
+        (b'{"error": {"message": "temperature must be 0 or more"}}', []),
+    ],
+)
+def test_an_overflow_of_a_plan_that_is_not_watched_otherwise_is_told(
+    serve: Callable[..., FakeStream], listener: FakeListener, error: bytes, expected: list[tuple[Any, ...]]
+) -> None:
+    """Whoever keeps the charges hears of the retry, and of nothing where the client gets the 400; no try is traced."""
+    heard: list[AttemptRecord] = []
+    request = message({names.ATTEMPT_LIMITS: "1;overflow=a:1", names.DECISION_ID: "d"}, is_request=True)
+    request.attributes["envoy.filters.http.ext_proc"].update({names.ATTRIBUTE_UPSTREAM_ADDRESS: "a:1"})
+    answer = {":status": "400", "content-type": "application/json", "content-length": str(len(error))}
+    body = wire.ProcessingRequest(response_body=wire.HttpBody(body=error, end_of_stream=True))
+    serve([request, message(answer, is_request=False), body], on_verdict=heard.append)
+
+    assert expected == [(one.decision_id, one.address, one.is_overflow, one.next_address) for one in heard]
+    assert [] == listener.records
+
+
 def test_without_a_verifier_nothing_is_judged(
     serve: Callable[..., FakeStream], listener: FakeListener
 ) -> None:

@@ -86,11 +86,25 @@ def test_an_overflow_moves_the_charge_without_suspicion(
     rejected = TryRecord(decision_id="d", address=short, status=400, flags=(), is_failure=False)
 
     assert (short,) == plan.overflow_addresses
-    assert router.record_try(rejected, 0.1) is True
+    router.record_overflow("d", short, None)
+    router.record_try(rejected, 0.1)
     assert (0, 1) == tuple(router.book.sequences_by_address()[a] for a in (short, long))
     assert not router.book.snapshot(0.1).suspect.any()
-    assert router.record_try(rejected, 0.2) is True
+    router.record_overflow("d", short, None)
     assert router.book.sequences_by_address()[long] == 1
+
+
+def test_a_rejection_that_is_no_overflow_moves_nothing(
+    router: Router, make_facts: Callable[..., RequestFacts]
+) -> None:
+    """A 400 for another reason goes to the client, also from an instance whose overflow the plan provides for."""
+    text = TextProfile(((next(iter(Category)), 25_000),))
+    plan = router.route(make_facts(text=text, max_output_tokens=50), now=0.0, decision_id="d")
+    short, long = (attempt.address for attempt in plan.attempts[:2])
+
+    assert (short,) == plan.overflow_addresses
+    router.record_try(TryRecord(decision_id="d", address=short, status=400, flags=(), is_failure=False), 0.1)
+    assert (1, 0) == tuple(router.book.sequences_by_address()[a] for a in (short, long))
 
 
 def test_an_answer_clears_suspicion_of_who_served(

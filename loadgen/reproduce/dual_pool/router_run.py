@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import numpy as np
 
-from extproc.calibrate.outcome import DecisionRecord, Outcome, TryRecord, Usage
+from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
 from extproc.decide.budget import OutputProvision
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
@@ -99,19 +99,10 @@ class RouterChooser:
         self._plans[number] = (plan, facts)
         return [attempt.address for attempt in plan.attempts]
 
-    def overflowed(self, number: int, address: str, now: float) -> None:
-        """As Envoy reports a try that ended in a context-length rejection."""
+    def overflowed(self, number: int, address: str, now: float) -> None:  # noqa: ARG002 - the protocol's
+        """As the ATTEMPT filter reports a context-length rejection that is retried."""
         plan, _ = self._plans[number]
-        self._router.record_try(
-            TryRecord(
-                decision_id=plan.decision_id,
-                address=address,
-                status=HTTPStatus.BAD_REQUEST,
-                flags=(),
-                is_failure=False,
-            ),
-            now,
-        )
+        self._router.record_overflow(plan.decision_id, address, None)
 
     def finished(self, number: int, address: str | None, now: float) -> None:
         """As Envoy's access log reports a request."""

@@ -24,6 +24,7 @@ from extproc.protocol.naming import (
     write_rejected,
 )
 from extproc.protocol.wire import ext_proc_pb2 as wire
+from extproc.verify.transport import CONTEXT_OVERFLOW
 from extproc.verify.verdict import Verdict, VerdictKind
 
 Make = Callable[..., wire.ProcessingRequest]
@@ -92,6 +93,11 @@ def test_an_overflow_asks_for_the_next_instance(
 
     assert {names.RETRY: "1"} == set_headers(judged.response_body.response.header_mutation)
     assert watching.is_done
+    assert watching.conclusion is not None
+    assert (CONTEXT_OVERFLOW, True) == (
+        watching.conclusion.verdict.reason,
+        watching.conclusion.goes_on,
+    )
 
 
 def test_another_rejection_goes_to_the_client(
@@ -104,6 +110,7 @@ def test_another_rejection_goes_to_the_client(
 
     assert wire.ProcessingResponse(response_body=wire.BodyResponse()) == judged
     assert watching.is_done
+    assert watching.conclusion is None
 
 
 @pytest.mark.parametrize("status", [200, 404, 413, 500, 503])
