@@ -32,6 +32,7 @@ class Calibrator:
         *,
         now: float,
         sequences_meanwhile: float | None = None,
+        is_length_taught: bool = False,
     ) -> bool:
         """Teach the estimators from one outcome; True when there was something to learn.
 
@@ -40,6 +41,7 @@ class Calibrator:
             load: The load that the request met on its instance; None when that is not known here.
             now: Seconds of a monotonic clock, against which lessons are rationed.
             sequences_meanwhile: Mean of the sequences beside it on its instance; None when that is not known.
+            is_length_taught: True when `learn_answer` was told of this answer, as one that another would follow.
         """
         decision, usage = outcome.decision, outcome.usage
         if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
@@ -71,7 +73,7 @@ class Calibrator:
                 images=decision.images,
                 prompt_tokens=usage.prompt_tokens,
             )
-        if usage.completion_tokens is not None and decision.choices == 1:
+        if usage.completion_tokens is not None and decision.choices == 1 and not is_length_taught:
             self._outputs.learn(
                 decision.model,
                 decision.text,

@@ -74,7 +74,7 @@ class Reports:
         if record.goes_on:
             self._book.advance(decision_id, record.address, record.next_address)
         if record.goes_on or record.answer_seconds is not None:
-            self._encounters.go_on(decision_id)
+            self._encounters.go_on(decision_id, record.address if record.goes_on else "")
 
     def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""
@@ -124,8 +124,14 @@ class Reports:
         if served and outcome.is_served:
             self._book.observe_success(served)
         self._end_in_session(outcome, decision_id, now)
+        is_taught = met is not None and met.is_refused(served, outcome.attempts)
         return self._calibrator.learn(
-            outcome, met.load if met else None, now=now, sequences_meanwhile=self._beside(met, served, now)
+            outcome,
+            # What was predicted for one instance says nothing of another that served in its place.
+            met.load if met and met.address == served and not is_taught else None,
+            now=now,
+            sequences_meanwhile=self._beside(met, served, now),
+            is_length_taught=is_taught,
         )
 
     def as_served(self, outcome: Outcome) -> Outcome:
@@ -170,8 +176,10 @@ class Reports:
 
     def _beside(self, met: Met | None, served: str | None, now: float) -> float | None:
         """Mean of the sequences beside a request on the instance that it was planned for; None when not known."""
-        ended = self._book.sequence_seconds_on(served, now) if served else None
-        if met is None or met.load is None or ended is None or now <= met.at:
+        if met is None or met.load is None or met.address != served or now <= met.at:
+            return None
+        ended = self._book.sequence_seconds_on(met.address, now)
+        if ended is None:
             return None
         mean = (ended - met.load.sequence_seconds) / (now - met.at)
         return max(0.0, mean - met.load.own_sequences)

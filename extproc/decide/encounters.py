@@ -17,16 +17,23 @@ class Met:
     """What the present try of a decision met.
 
     Attributes:
-        address: The try's instance.
+        address: The try's instance; empty for one that nobody looked at.
         text: What the prompt looks like.
         load: The load of the try's instance when it was chosen; None when the try has taught what it could.
         at: When it was chosen, seconds of a monotonic clock.
+        left: Instance of the try before, whose judged answer has taught all; empty when there is none. Its answer is delivered
+            after all when Envoy refuses the try that was asked for, as it does when its retries are used up.
     """
 
     address: str
     text: TextProfile
     load: LoadAtDecision | None
     at: float
+    left: str = ""
+
+    def is_refused(self, served: str | None, attempts: int) -> bool:
+        """True when the try was never made: the one before served the request, in so many tries."""
+        return bool(self.left) and self.left == served and (self.address != served or attempts == 1)
 
 
 class Encounters:
@@ -53,11 +60,17 @@ class Encounters:
         if met is not None:
             self._next[decision_id] = replace(met, address=address, load=load, at=now)
 
-    def go_on(self, decision_id: str) -> None:
-        """The present try is over and has taught what it could; the next one, if it was expected, takes its place."""
+    def go_on(self, decision_id: str, left: str = "") -> None:
+        """The present try is over and has taught what it could; the next one, if it was expected, takes its place.
+
+        Args:
+            decision_id: The decision.
+            left: Instance of the present try when Envoy is asked for another one; empty when its answer is delivered.
+        """
         met = self._met.get(decision_id)
         if met is not None:
-            self._met[decision_id] = self._next.pop(decision_id, replace(met, load=None))
+            following = self._next.pop(decision_id, replace(met, address="", load=None))
+            self._met[decision_id] = replace(following, left=left)
 
     def forget(self, decision_id: str) -> Met | None:
         """Hand out what the last try met, once."""

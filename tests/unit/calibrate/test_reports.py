@@ -1,16 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from extproc.calibrate.lessons import Lesson
-from extproc.calibrate.outcome import TryRecord, VerdictRecord
+from extproc.calibrate.outcome import TryRecord, Usage, VerdictRecord
+from extproc.decide.attempts import AttemptContext
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
+from extproc.decide.planner import Verification
+from extproc.estimate.latency import LatencyEstimator
+from extproc.estimate.latency_records import LoadAtDecision
+from extproc.estimate.output_length import OutputLengthEstimator
 from extproc.facts.request import RequestFacts
+from extproc.fleet.topology import Cluster, Fleet, Instance, Speed
+from extproc.protocol.attempt_plan import decode_attempt_plan, encode_attempt_plan
 from extproc.router import Router
 from tests.unit.routing import POLICY, the_outcome
 
@@ -158,3 +165,87 @@ def test_a_rejected_answer_teaches_once_whatever_its_client_says_besides(
         judging.record(the_outcome(plan, facts), 1.2)
 
     assert 1 == samples(judging)
+
+
+@dataclass
+class Taught:
+    """What a router's estimators are told: instance, predicted seconds of an iteration, sequences beside; model, tokens."""
+
+    latencies: list[tuple[str, float, float | None]] = field(default_factory=list)
+    lengths: list[tuple[str, int]] = field(default_factory=list)
+
+
+@pytest.fixture
+def taught(monkeypatch: pytest.MonkeyPatch) -> Taught:
+    """Takes note of the lessons in this test."""
+    found = Taught()
+
+    def learn_latency(_self: object, address: str, load: LoadAtDecision, **told: Any) -> None:
+        found.latencies.append((address, load.iteration_seconds, told["sequences_meanwhile"]))
+
+    def learn_length(_self: object, model: str, _text: object, tokens: int, **_told: Any) -> None:
+        found.lengths.append((model, tokens))
+
+    monkeypatch.setattr(LatencyEstimator, "learn", learn_latency)
+    monkeypatch.setattr(OutputLengthEstimator, "learn", learn_length)
+    return found
+
+
+@pytest.fixture
+def cascade(
+    make_router: Callable[..., Router],
+    make_fleet: Callable[..., Fleet],
+    make_cluster: Callable[..., Cluster],
+) -> Router:
+    """A router of a quick and of a slow model, by verified plans."""
+    fast = Speed(
+        iteration_base_seconds=0.005, iteration_per_sequence_seconds=5e-4, prefill_tokens_per_second=2e4
+    )
+    slow = replace(fast, iteration_base_seconds=0.05, iteration_per_sequence_seconds=5e-3)
+    fleet = make_fleet(
+        make_cluster("fast", model="fast", speed=fast, instances=(Instance(address="10.0.0.1:1"),)),
+        make_cluster("slow", model="slow", speed=slow, instances=(Instance(address="10.0.0.2:1"),)),
+    )
+    router = make_router(
+        replace(POLICY, policy=Policy.FIRST_CORRECT, verification=Verification.ALWAYS), fleet
+    )
+    router._estimators.quality.declare({"fast": 0.6, "slow": 0.6})
+    return router
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_try_teaches_once_and_by_what_was_predicted_for_it(
+    cascade: Router, make_facts: Callable[..., RequestFacts], taught: Taught, is_refused: bool
+) -> None:
+    """Also when Envoy, its retries used up, refuses the next one that was asked for, and delivers the rejected answer."""
+    facts = make_facts()
+    plan = cascade.route(facts, now=0.0, decision_id="d", unix_ms=1000)
+    carried = decode_attempt_plan(encode_attempt_plan(plan, facts, None))
+    context = AttemptContext(
+        decision_id="d",
+        plan=carried,
+        made=(0,),
+        rejected=(0,),
+        number=1,
+        reason="expectation.exact",
+        elapsed_seconds=1.0,
+    )
+    following = cascade.continuation(context, 1.0).following
+    assert following is not None
+    second = following.attempt.address
+    answer = {"prompt_tokens": 10, "completion_tokens": 200, "answer_seconds": 1.0}
+    cascade.record_verdict(the_verdict(plan, goes_on=True, next_address=second, **answer), 1.0)
+    served = plan.attempts[0].address if is_refused else second
+    usage = Usage(prompt_tokens=10, completion_tokens=200 if is_refused else 300)
+    cascade.record(
+        the_outcome(plan, facts, served_address=served, attempts=1 if is_refused else 2, usage=usage), 1.5
+    )
+
+    assert ["10.0.0.1:1", "10.0.0.2:1"] == [plan.attempts[0].address, second]
+    lengths = [("fast", 200)] if is_refused else [("fast", 200), ("slow", 300)]
+    assert lengths == taught.lengths
+    assert all(
+        iteration < 0.01 if address == "10.0.0.1:1" else iteration > 0.01
+        for address, iteration, _ in taught.latencies
+    )
+    assert (1 if is_refused else 2) == len(taught.latencies)

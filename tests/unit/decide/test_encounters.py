@@ -60,3 +60,27 @@ def test_what_another_replica_decided_is_not_known(encounters: Encounters) -> No
 
     assert encounters.of("e") is None
     assert encounters.forget("e") is None
+
+
+@pytest.mark.parametrize(
+    ("left", "served", "attempts", "is_refused"),
+    [
+        ("a:1", "a:1", 1, True),
+        ("a:1", "a:1", 2, True),
+        ("a:1", "b:1", 2, False),
+        ("b:1", "b:1", 1, True),
+        ("b:1", "b:1", 2, False),
+        ("", "a:1", 1, False),
+        ("a:1", None, 1, False),
+    ],
+)
+def test_a_next_try_is_refused_when_the_one_before_it_served(
+    encounters: Encounters, left: str, served: str | None, attempts: int, is_refused: bool
+) -> None:
+    """At its own instance, or at the next try's as well when no second try was made."""
+    encounters.expect("d", "b:1", SECOND, 3.0)
+    encounters.go_on("d", left)
+    met = encounters.forget("d")
+
+    assert met is not None
+    assert is_refused == met.is_refused(served, attempts)
