@@ -44,7 +44,8 @@ class Calibrator:
             is_length_taught: True when `learn_answer` was told of this answer, as one that another would follow.
         """
         decision, usage = outcome.decision, outcome.usage
-        if decision is None or not decision.model or outcome.status != 200 or not self._may_learn(now):
+        is_whole = outcome.status == 200 and outcome.is_answered
+        if decision is None or not decision.model or not is_whole or not self._may_learn(now):
             return False
         if load is not None and outcome.served_address is not None and outcome.instance_seconds is not None:
             known = (

@@ -105,10 +105,11 @@ def test_an_answer_that_fills_its_limit_was_cut() -> None:
     [
         an_outcome(usage=None),
         an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), status=500),
+        replace(an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1)), flags=("UC",)),
         an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), decided=False),
         an_outcome(usage=Usage(prompt_tokens=1, completion_tokens=1), model=""),
     ],
-    ids=["no usage", "failed", "not decided", "passed through"],
+    ids=["no usage", "failed", "broken off", "not decided", "passed through"],
 )
 def test_what_is_unknown_teaches_nothing(outcome: Outcome) -> None:
     """Missing usage is not zero usage, and a failure or somebody else's decision says nothing about a model."""
