@@ -81,14 +81,15 @@ def clusters(settings: Settings, endpoints_directory: Path) -> list[Cluster]:
         filters=attempt_filters(),
         breakers=_union_retry_budget(settings.budgets),
     )
-    named = _named_cluster()
+    named = _named_cluster(names.NAMED_CLUSTER, naming.ADDRESS)
+    stand_in = _named_cluster(names.STAND_IN_CLUSTER, naming.STAND_IN)
     service = _grpc_cluster(EXTPROC_CLUSTER, settings.service.listen, settings)
     service.health_checks = [_replica_check()]
     service.common_lb_config = _only_healthy()
     own = [service]
     if settings.telemetry.otlp_endpoint != SELF:
         own.append(_grpc_cluster(OTLP_CLUSTER, settings.telemetry.otlp_endpoint, settings))
-    return [*deployments, union, named, *own]
+    return [*deployments, union, named, stand_in, *own]
 
 
 def _instances_cluster(
@@ -120,11 +121,11 @@ def _instances_cluster(
     )
 
 
-def _named_cluster() -> Cluster:
-    """Goes to the address that the ATTEMPT filter named, and nowhere without one."""
-    named = MetadataKey(key=names.NEXT_NAMESPACE, path=[MetadataKeyPathSegment(key=naming.ADDRESS)])
+def _named_cluster(name: str, field: str) -> Cluster:
+    """Goes to the address that the ATTEMPT filter wrote into a field of its metadata, and nowhere without one."""
+    named = MetadataKey(key=names.NEXT_NAMESPACE, path=[MetadataKeyPathSegment(key=field)])
     return Cluster(
-        name=names.NAMED_CLUSTER,
+        name=name,
         type=ClusterDiscoveryType.ORIGINAL_DST,
         lb_policy=ClusterLbPolicy.CLUSTER_PROVIDED,
         original_dst_lb_config=ClusterOriginalDstLbConfig(metadata_key=named),

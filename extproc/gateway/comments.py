@@ -144,8 +144,10 @@ _UNION: Final = {
     "everything in flight is 100 b / (100 - b) % of those.",
     "clusters[fleet_named]": "Goes to the instance that the ATTEMPT filter named when it rejected an answer: the load "
     "has changed since the request came. Nothing else can name one; one that cannot be reached is followed by the "
-    "next host of the list.",
+    "next host of the list, or by fleet_stand_in.",
     "clusters[fleet_named].circuit_breakers": "The retry budget of the first try's cluster holds.",
+    "clusters[fleet_stand_in]": "Goes where the ATTEMPT filter said that the try after a named one is made if that one "
+    "cannot be reached, and the list leads to a model whose answer was rejected since.",
     "subset_selectors": "Without a decision: an instance that serves the body's model, in the pool that the route "
     "found long enough; else any that serves the model; else (`auto` without an alias list, no model) any.",
     "list_as_any": "An instance answers to its model and to the aliases that include it.",

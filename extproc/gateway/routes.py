@@ -69,8 +69,9 @@ def _united(settings: Settings) -> Route:
     union = StringMatcher(exact=names.UNION_CLUSTER)
     retry_policy = _retry_policy(retries=0, per_try=None)
     retry_policy.refresh_cluster_on_retry = True
-    # One group per try, in their order; the last one is beyond any try, and taken only where it is named.
-    clusters = dict.fromkeys(naming.PLANNED_GROUPS, names.UNION_CLUSTER) | {naming.NAMED: names.NAMED_CLUSTER}
+    # One group per try, in their order; the last two are beyond any try, and taken only where they are named.
+    clusters = dict.fromkeys(naming.PLANNED_GROUPS, names.UNION_CLUSTER)
+    clusters |= {naming.NAMED: names.NAMED_CLUSTER, naming.STAND_IN: names.STAND_IN_CLUSTER}
     action = RouteAction(
         inline_cluster_specifier_plugin=cluster_by_try(clusters, metadata_namespace=names.NEXT_NAMESPACE),
         retry_policy=retry_policy,

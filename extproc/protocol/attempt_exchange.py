@@ -6,19 +6,19 @@ message, and a stream of events goes on untouched from its headers.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
-from extproc.decide.attempts import NO_PLAN, AttemptContext, CarriedAttempt, CarriedPlan, Following
+from extproc.decide.attempts import AttemptContext, CarriedAttempt, CarriedPlan, Following
 from extproc.errors import ProtocolError
 from extproc.protocol import attempt_answers as answers
 from extproc.protocol import names
+from extproc.protocol.attempt_place import NOWHERE, find_place
 from extproc.protocol.attempt_plan import decode_attempt_plan
 from extproc.protocol.context_overflow import is_context_overflow
 from extproc.protocol.decode import ResponseHead, header_value, response_head, upstream_address
 from extproc.protocol.events import AnswerReady, Conclusion
-from extproc.protocol.naming import Naming, read_naming, read_rejected
+from extproc.protocol.naming import read_naming, read_rejected
 from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
@@ -26,7 +26,6 @@ from extproc.verify.transport import CONTEXT_OVERFLOW
 from extproc.verify.verdict import Verdict, VerdictKind
 
 _OVERFLOW: Final = Verdict(VerdictKind.REJECTED, CONTEXT_OVERFLOW)
-_NOBODY: Final = CarriedAttempt(address="")
 
 
 class AttemptExchange:
@@ -40,9 +39,6 @@ class AttemptExchange:
             buffers more than the listener's buffer limit, so this must stay well below that.
 
     Attributes:
-        plan: What travelled with the request.
-        attempt: The plan's attempt that this try makes, perhaps on another instance.
-        number: Upstream tries of the request so far, this one included; at least 1.
         decision_id: The plan's id.
         request_id: Envoy's `x-request-id`.
         conclusion: How the try ended; None before, and for a try that nothing was asked of.
@@ -50,19 +46,11 @@ class AttemptExchange:
 
     def __init__(self, *, max_answer_bytes: int) -> None:
         self.state = AttemptState.IDLE
-        self.plan: CarriedPlan = NO_PLAN
-        self.attempt: CarriedAttempt = _NOBODY
-        self.number = 1
         self.decision_id = ""
         self.request_id = ""
         self.conclusion: Conclusion | None = None
         self._max_answer_bytes = max_answer_bytes
-        self._position = 0
-        self._hosts_used = 0
-        self._made: tuple[int, ...] = ()
-        self._rejected: tuple[int, ...] = ()
-        self._was_named = False
-        self._is_again = False
+        self._place = NOWHERE
         self._expectation = ""
         self._request_body: bytes | None = None
         self._response = ResponseHead()
@@ -74,9 +62,24 @@ class AttemptExchange:
         return self.state is AttemptState.DONE
 
     @property
+    def plan(self) -> CarriedPlan:
+        """What travelled with the request."""
+        return self._place.plan
+
+    @property
+    def attempt(self) -> CarriedAttempt:
+        """The plan's attempt that this try makes, perhaps on another instance."""
+        return self._place.attempt
+
+    @property
+    def number(self) -> int:
+        """Upstream tries of the request so far, this one included; at least 1."""
+        return self._place.number
+
+    @property
     def is_last(self) -> bool:
         """True when the plan holds no further attempt, or Envoy may not make one."""
-        return not self.plan.remaining(self._made) or self.number > self.plan.max_retries
+        return self._place.is_last
 
     @property
     def is_retried_by_itself(self) -> bool:
@@ -93,8 +96,8 @@ class AttemptExchange:
         return AttemptContext(
             decision_id=self.decision_id,
             plan=self.plan,
-            made=self._made,
-            rejected=self._rejected_with_this,
+            made=self._place.made,
+            rejected=self._place.rejected_with_this,
             number=self.number,
             reason=reason,
             elapsed_seconds=self._elapsed_ms(now_unix_ms) / 1000,
@@ -150,71 +153,36 @@ class AttemptExchange:
 
     def _receive_request_headers(self, message: wire.ProcessingRequest) -> None:
         headers = message.request_headers.headers
-        plan = decode_attempt_plan(header_value(headers, names.ATTEMPT_LIMITS))
-        self._rejected = tuple(one for one in read_rejected(message) if one < len(plan.attempts))
         count = header_value(headers, names.ATTEMPT_COUNT)
-        number = int(count) if count.isdecimal() else None
-        position = self._place(plan, upstream_address(message), number, read_naming(message))
+        place = find_place(
+            decode_attempt_plan(header_value(headers, names.ATTEMPT_LIMITS)),
+            address=upstream_address(message),
+            number=int(count) if count.isdecimal() else None,
+            naming=read_naming(message),
+            rejected=read_rejected(message),
+        )
         # The control headers stay: Envoy keeps one header map for all tries, so that a header removed
         # here would be missing from the next.
-        if position is None:
+        if place is None:
             self._step(AttemptInput.HEADERS_UNPLANNED)
             self._responses.append(answers.CONTINUE_REQUEST_HEADERS)
             return
-        self.plan, self._position = plan, position
+        self._place = place
         self.decision_id = header_value(headers, names.DECISION_ID)
         self.request_id = header_value(headers, names.REQUEST_ID)
         self._expectation = header_value(headers, names.EXPECT)
-        self.number = position + 1 if number is None else number
-        wants_body = plan.needs_request or is_tailored(plan, self.attempt)
+        wants_body = place.plan.needs_request or is_tailored(place.plan, place.attempt)
         if wants_body and not message.request_headers.end_of_stream:
             self._step(AttemptInput.HEADERS_WANTING_BODY)
             response = answers.WANT_REQUEST_BODY
         else:
             self._step(AttemptInput.HEADERS_PLANNED)
             response = answers.CONTINUE_REQUEST_HEADERS
-        stand_in = self._stand_in()
+        stand_in = place.stand_in()
         if stand_in is not None:
             response = answers.copied(response)
             self._name(response, stand_in)
         self._responses.append(response)
-
-    def _stand_in(self) -> Following | None:
-        """Return what follows if this try fails, where Envoy's list of hosts leads to an attempt that is over.
-
-        The host that was planned for this attempt, when it is made elsewhere; else the first attempt that is left.
-        """
-        if self.is_last or self._hosts_used not in self._made:
-            return None
-        position = self._position
-        if self._is_again or self.plan.attempts[position].address == self.attempt.address:
-            position = self.plan.remaining(self._made)[0]
-        return Following(attempt=self.plan.attempt_after(position, self._rejected), position=position)
-
-    def _place(self, plan: CarriedPlan, address: str, number: int | None, naming: Naming) -> int | None:
-        """Find which of the plan's attempts is made at `address`, and which ones were; None when none is made there."""
-        if not plan.attempts:
-            return None
-        is_named = naming.number == number and naming.address == address
-        if is_named and naming.position < len(plan.attempts):
-            position = naming.position
-            planned = plan.attempts[naming.position]
-            self.attempt = replace(
-                planned, address=address, chance=naming.chance, max_tokens=naming.max_tokens
-            )
-            self._hosts_used = naming.hosts_used
-        else:
-            found = plan.position_of(address)
-            if found is None:
-                return None
-            position = found
-            self.attempt = plan.attempt_after(position, self._rejected)
-            self._hosts_used = position + 1
-        self._was_named = naming.number > 0
-        before = naming.made if self._was_named else range(position)
-        self._is_again = position in before
-        self._made = (*(one for one in before if one != position and one < len(plan.attempts)), position)
-        return position
 
     def _receive_request_body(self, message: wire.HttpBody) -> None:
         if self.is_done:
@@ -273,7 +241,7 @@ class AttemptExchange:
         if was_awaiting_error:
             is_overflow = is_context_overflow(message.body)
             verdict = _OVERFLOW if is_overflow else Verdict(VerdictKind.UNVERIFIED, "skipped.status_400")
-            following = self._roomier() if is_overflow else None
+            following = self._place.roomier() if is_overflow else None
             self._release(verdict, goes_on=is_overflow, following=following, now_unix_ms=now_unix_ms)
             return None
         return AnswerReady(
@@ -291,7 +259,8 @@ class AttemptExchange:
     def _release(
         self, verdict: Verdict, *, goes_on: bool, following: Following | None, now_unix_ms: int
     ) -> None:
-        rejected = self._rejected if verdict is _OVERFLOW else self._rejected_with_this
+        place = self._place
+        rejected = place.rejected if verdict is _OVERFLOW else place.rejected_with_this
         response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on, rejected=rejected)
         if following is not None:
             self._name(response, following)
@@ -299,37 +268,11 @@ class AttemptExchange:
         next_address = following.attempt.address if following else ""
         self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True, next_address=next_address))
 
-    @property
-    def _rejected_with_this(self) -> tuple[int, ...]:
-        return (*(one for one in self._rejected if one != self._position), self._position)
-
-    def _roomier(self) -> Following | None:
-        """Return the attempt that a rejected length leads to; None when it travels without those that follow."""
-        position = self._position + 1
-        if not self.plan.is_marked or position >= len(self.plan.attempts) or position in self._made:
-            return None
-        return Following(attempt=self.plan.attempts[position], position=position)
-
     def _name(self, response: wire.ProcessingResponse, following: Following) -> None:
-        """Send Envoy to the attempt that follows, unless its list of hosts leads to that very attempt by itself.
-
-        Once a try was named all that follow are: which attempts are over can no longer be told from the host.
-        """
-        attempt = following.attempt
-        if not self._was_named and following.position == self._hosts_used:
-            planned = self.plan.attempts[following.position]
-            if (planned.address, planned.max_tokens) == (attempt.address, attempt.max_tokens):
-                return
-        naming = Naming(
-            address=attempt.address,
-            position=following.position,
-            number=self.number + 1,
-            hosts_used=self._hosts_used,
-            made=self._made,
-            chance=attempt.chance,
-            max_tokens=attempt.max_tokens,
-        )
-        answers.name_next(response, naming)
+        """Send Envoy to the attempt that follows, unless its list of hosts leads to that very attempt by itself."""
+        naming = self._place.naming(following)
+        if naming is not None:
+            answers.name_next(response, naming)
 
     def _keep(self, conclusion: Conclusion) -> None:
         # Where a plan says only whose rejections are retried, a retry is all that there is to tell.

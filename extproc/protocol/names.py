@@ -108,6 +108,9 @@ UNION_CLUSTER = "fleet"
 NAMED_CLUSTER = "fleet_named"
 """The Envoy cluster that goes to the instance that the ATTEMPT filter named, and has that filter too."""
 
+STAND_IN_CLUSTER = "fleet_stand_in"
+"""The same for the instance that stands in for a named one that cannot be reached."""
+
 CONTROL_HEADERS = (DESTINATION, DESTINATION_SERVED, CLUSTER, DECISION_ID, ATTEMPT_LIMITS, RETRY)
 """Headers that steer: Envoy strips a client's copies before any filter sees them, `x-envoy-*` besides."""
 

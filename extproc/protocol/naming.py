@@ -2,8 +2,9 @@
 
 Envoy's route picks the cluster of every try anew (`refresh_cluster_on_retry`), by the group that stands for the try in
 `priority_groups`: a planned one is the union cluster, whose policy walks the plan's hosts, `named` the cluster that goes
-to `address`. Without metadata all tries are planned. A named instance that cannot be reached is followed by the plan's
-next host.
+to `address`. Without metadata all tries are planned. A named instance that refuses the connection is followed by the
+plan's next host; where that would be one whose attempt is over, the try after the named one is `stand_in`, of a cluster
+that goes to the address of that name.
 
 In the same namespace stands which answers were rejected, whether a try was named or not: a try that failed, which the
 service need not hear of, says nothing of its model.
@@ -26,6 +27,9 @@ GROUPS: Final = "priority_groups"
 
 PLANNED_GROUPS: Final = tuple(f"planned_{number}" for number in range(1, MOST_ATTEMPTS + 1))
 NAMED: Final = "named"
+STAND_IN: Final = "stand_in"
+"""Group of the try after a named one, and field that holds its address."""
+
 ADDRESS: Final = "address"
 _POSITION: Final = "position"
 _NUMBER: Final = "number"
@@ -48,6 +52,8 @@ class Naming:
         made: Indexes of the attempts that were made by then, in order.
         chance: P(correct) given that they failed; None when nobody estimated it.
         max_tokens: Output tokens at which the answer is cut; None for no limit.
+        stand_in: `ip:port` where the try after it is made, unless another one is named by then; empty for the plan's
+            next host.
     """
 
     address: str = ""
@@ -57,21 +63,25 @@ class Naming:
     made: tuple[int, ...] = ()
     chance: float | None = None
     max_tokens: int | None = None
+    stand_in: str = ""
 
 
 NOTHING_NAMED: Final = Naming()
 
 
 def write_naming(fields: Mapping[str, Value], naming: Naming) -> None:
-    """Send one try to the named instance, the others to the plan's next host.
+    """Send one try to the named instance, perhaps the next one to its stand-in, and the others to the plan's next host.
 
     Args:
         fields: Of the namespace's struct; they make an entry where it is asked for.
         naming: Where the try `naming.number`, at most `MOST_ATTEMPTS`, is made.
     """
     add = fields[GROUPS].list_value.values.add
+    elsewhere = {naming.number: NAMED}
+    if naming.stand_in:
+        elsewhere[naming.number + 1] = STAND_IN
     for number, group in enumerate(PLANNED_GROUPS, start=1):
-        add().struct_value.fields["name"].string_value = NAMED if number == naming.number else group
+        add().struct_value.fields["name"].string_value = elsewhere.get(number, group)
     fields[ADDRESS].string_value = naming.address
     fields[_POSITION].number_value = naming.position
     fields[_NUMBER].number_value = naming.number
@@ -79,7 +89,8 @@ def write_naming(fields: Mapping[str, Value], naming: Naming) -> None:
     made = fields[_MADE].list_value.values
     for position in naming.made:
         made.add().number_value = position
-    # Zero for None: the fields of an earlier naming would stay otherwise.
+    # Zero and nothing for None: the fields of an earlier naming would stay otherwise.
+    fields[STAND_IN].string_value = naming.stand_in
     fields[_CHANCE].number_value = naming.chance or 0.0
     fields[_MAX_TOKENS].number_value = naming.max_tokens or 0
 
@@ -119,4 +130,5 @@ def read_naming(message: wire.ProcessingRequest) -> Naming:
         made=tuple(int(value.number_value) for value in fields[_MADE].list_value.values),
         chance=fields[_CHANCE].number_value or None,
         max_tokens=int(fields[_MAX_TOKENS].number_value) or None,
+        stand_in=fields[STAND_IN].string_value,
     )

@@ -30,7 +30,7 @@ AUTO = "auto"
 MOST_ATTEMPTS = 10
 """Tries of one request that a fleet file may allow."""
 
-RESERVED_CLUSTER_NAMES = ("fleet", "fleet_named", "extproc", "otlp")
+RESERVED_CLUSTER_NAMES = ("fleet", "fleet_named", "fleet_stand_in", "extproc", "otlp")
 """Envoy clusters that the gateway makes itself."""
 
 Name = Annotated[

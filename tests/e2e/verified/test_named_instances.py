@@ -11,7 +11,7 @@ from aiohttp import web
 from extproc.decide.attempts import AttemptContext, Continuation, Following
 from extproc.protocol import names
 from loadgen.stack.ports import free_ports
-from tests.e2e.verified.scripted import Answer, System, completion, says
+from tests.e2e.verified.scripted import MODELS, Answer, System, completion, says
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -95,6 +95,36 @@ async def test_a_named_instance_that_is_gone_is_followed_by_the_plans_next_host(
     assert (200, "right", "3") == (status, text, headers[names.ATTEMPTS])
     assert ["u1", "t1"] == [request.instance for request in system.received]
     assert "accepted" == headers[names.VERDICT]
+
+
+async def test_a_named_instance_that_is_gone_is_not_followed_by_a_model_that_was_rejected(
+    system: System,
+) -> None:
+    """Nobody listens there, and Envoy's list still leads to the second model, whose answer was wrong."""
+    (port,) = free_ports(1)
+    system.order = ("u1", "t1", "u2", "u3")
+    system.answers |= {"u1": says("wrong"), "t3": says("wrong")}
+    system.go_on = elsewhere(system.address["t3"], f"127.0.0.1:{port}")
+    status, headers, text = await system.ask()
+
+    assert (200, "right", "4") == (status, text, headers[names.ATTEMPTS])
+    assert ["u1", "t3", "u2"] == [request.instance for request in system.received]
+    assert ("accepted", MODELS["u2"]) == (headers[names.VERDICT], headers[names.MODEL_HEADER])
+
+
+async def test_a_planned_instance_that_is_gone_is_followed_by_the_attempt_that_is_left(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was named because the list still leads to the second model; the stand-in's answer is rejected and followed, too."""
+    (port,) = free_ports(1)
+    monkeypatch.setitem(system.address, "u2", f"127.0.0.1:{port}")
+    system.order = ("u1", "t1", "u2", "u3", "t2")
+    system.answers |= {name: says("wrong") for name in ("u1", "t3", "u3")}
+    system.go_on = elsewhere(system.address["t3"])
+    status, headers, text = await system.ask()
+
+    assert (200, "right", "5") == (status, text, headers[names.ATTEMPTS])
+    assert ["u1", "t3", "u3", "t2"] == [request.instance for request in system.received]
 
 
 async def test_a_named_instance_that_fails_is_not_followed_by_a_model_that_was_rejected(

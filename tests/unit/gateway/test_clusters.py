@@ -13,7 +13,7 @@ OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 def test_there_is_one_per_deployment_the_union_and_the_service(clusters: dict[str, Any]) -> None:
     """Spans go to the service, so nothing else is called."""
-    assert ["a-short", "b-long", "fleet", "fleet_named", "extproc"] == list(clusters)
+    assert ["a-short", "b-long", "fleet", "fleet_named", "fleet_stand_in", "extproc"] == list(clusters)
 
 
 def test_only_the_union_and_named_instances_call_the_service_per_try(clusters: dict[str, Any]) -> None:
@@ -33,17 +33,19 @@ def test_only_the_union_and_named_instances_call_the_service_per_try(clusters: d
         "extproc": [],
         "fleet": per_try,
         "fleet_named": per_try,
+        "fleet_stand_in": per_try,
     } == filters
 
 
-def test_a_named_instance_is_reached_by_its_address_alone(clusters: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("name", "field"), [("fleet_named", "address"), ("fleet_stand_in", "stand_in")])
+def test_a_named_instance_is_reached_by_its_address_alone(
+    clusters: dict[str, Any], name: str, field: str
+) -> None:
     """Out of metadata that only the ATTEMPT filter writes: no header of a client's leads there."""
-    named = clusters["fleet_named"]
+    named = clusters[name]
 
     assert ("ORIGINAL_DST", "CLUSTER_PROVIDED") == (named["type"], named["lb_policy"])
-    assert {"metadata_key": {"key": "ttca.next", "path": [{"key": "address"}]}} == named[
-        "original_dst_lb_config"
-    ]
+    assert {"metadata_key": {"key": "ttca.next", "path": [{"key": field}]}} == named["original_dst_lb_config"]
 
 
 def test_the_service_is_asked_for_its_health(clusters: dict[str, Any]) -> None:
