@@ -232,7 +232,8 @@ class LatencyEstimator:
     ) -> bool:
         """Learn from one finished request; True when it taught something.
 
-        Only a request that was answered by its first try teaches: of others it is not known who took the time.
+        Only a request that was answered by its first try teaches: of others it is not known who took the time. So does none
+        with more tokens than the contexts of its sequences hold.
 
         Args:
             address: Instance that answered.
@@ -246,9 +247,13 @@ class LatencyEstimator:
         """
         row = self._table.row_by_address.get(address)
         first = e2e_seconds if ttft_seconds is None else ttft_seconds
-        if row is None or attempts != 1 or prompt_tokens < 0 or not 0.0 < first <= e2e_seconds < math.inf:
+        if row is None or attempts != 1 or not 0.0 < first <= e2e_seconds < math.inf:
             return False
         cluster = self._table.clusters[row]
+        # A count beyond the context is a slip of the instance, and would stay in the mean lengths for very long.
+        most_tokens = cluster.max_model_len * max(1, load.own_sequences)
+        if not (0 <= prompt_tokens <= most_tokens and 0 <= (completion_tokens or 0) <= most_tokens):
+            return False
         iterations = _iterations(completion_tokens, load)
         if iterations is not None and ttft_seconds is not None:
             least = iterations * LEAST_DECODE_SHARE * cluster.speed.iteration_base_seconds

@@ -14,6 +14,7 @@ from extproc.facts.answer_shapes import (
     read_message_choices,
     read_response_choices,
 )
+from extproc.facts.fields import MAX_TOKENS
 from extproc.facts.json_body import JsonObject, read_object
 from extproc.facts.request import Api
 
@@ -108,4 +109,4 @@ def _text(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None

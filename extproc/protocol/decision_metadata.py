@@ -6,7 +6,6 @@ namespace, costs the record at most, never the stream.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -14,6 +13,7 @@ from google.protobuf.struct_pb2 import Value
 
 from extproc.calibrate.outcome import DecisionRecord, Usage
 from extproc.decide.plan import Plan
+from extproc.facts.fields import MAX_TOKENS
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
 
@@ -125,7 +125,7 @@ def _text(fields: Mapping[str, Value], key: str) -> str:
 
 
 def _count(fields: Mapping[str, Value], key: str) -> int | None:
-    """Return a count given as a number or as its text; None when absent, negative or no number."""
+    """Return a count given as a number or as its text; None when absent, negative, above `MAX_TOKENS` or no number."""
     value = fields.get(key)
     if value is None:
         return None
@@ -136,4 +136,5 @@ def _count(fields: Mapping[str, Value], key: str) -> int | None:
             number = float(value.string_value)
         except ValueError:
             return None
-    return int(number) if math.isfinite(number) and number >= 0 else None
+    # NaN fails every comparison.
+    return int(number) if 0 <= number <= MAX_TOKENS else None

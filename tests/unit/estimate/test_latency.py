@@ -92,15 +92,15 @@ def test_a_prompt_far_longer_than_its_answer_costs_each_of_those_usually_there_i
         teach(
             estimator,
             busy,
-            prompt_tokens=100_000,
+            prompt_tokens=8_000,
             completion_tokens=2,
-            ttft_seconds=100.0,
-            e2e_seconds=100.02,
+            ttft_seconds=8.0,
+            e2e_seconds=8.02,
         )
 
-    found = predict(estimator, busy, prompt_tokens=100_000, output_tokens=2)
+    found = predict(estimator, busy, prompt_tokens=8_000, output_tokens=2)
 
-    assert found.caused_seconds[0] == pytest.approx(3.0 * found.total_seconds[0], rel=0.01)
+    assert found.caused_seconds[0] == pytest.approx(3.0 * found.total_seconds[0], rel=0.02)
     assert (found.caused_seconds <= 3.0 * found.total_seconds).all()
 
 

@@ -64,6 +64,9 @@ def test_unknown_length_teaches_the_first_token_only(
         {"ttft_seconds": -1.0},
         {"ttft_seconds": 5.0},
         {"prompt_tokens": -1},
+        {"completion_tokens": -1},
+        {"prompt_tokens": 8193},
+        {"completion_tokens": 8193},
         {"completion_tokens": None, "ttft_seconds": None},
     ],
 )
@@ -204,3 +207,14 @@ def _fleet(speed: Speed) -> Fleet:
         instances=(Instance(address="10.0.0.1:1"),),
     )
     return Fleet(clusters=(cluster,), pools=(Pool(name="p", threshold_tokens=None, spill_at=1.0),))
+
+
+def test_several_answers_may_have_more_tokens_than_one_context(
+    estimator: LatencyEstimator, snapshot: FleetSnapshot
+) -> None:
+    """The counts are of all answers together, and each of them has a context of its own."""
+    load = predict(estimator, snapshot, sequences=3).load(0)
+    outcome: dict[str, Any] = {"prompt_tokens": 100, "ttft_seconds": 0.4, "e2e_seconds": 4.4, "attempts": 1}
+
+    assert estimator.learn(snapshot.table.addresses[0], load, completion_tokens=3 * 8192, **outcome)
+    assert not estimator.learn(snapshot.table.addresses[0], load, completion_tokens=3 * 8192 + 1, **outcome)

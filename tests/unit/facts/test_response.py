@@ -31,9 +31,9 @@ def test_usage_of_the_other_apis_has_other_names() -> None:
     assert Usage(5, 6) == parse(body, Api.RESPONSES).usage
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, "3", None, True])
+@pytest.mark.parametrize("count", [-1, 1.5, "3", None, True, 2**31, 10**400])
 def test_a_count_that_is_none_is_unknown(count: object) -> None:
-    """A figure of a wrong type is None and never zero."""
+    """A figure of a wrong type, or one that no context holds, is None and never zero."""
     assert Usage(None, None) == parse({"choices": [], "usage": {"prompt_tokens": count}}).usage
 
 

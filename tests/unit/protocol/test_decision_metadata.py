@@ -149,6 +149,7 @@ def test_foreign_values_of_single_fields_are_left_out() -> None:
         ({"completion_tokens": 0}, Usage(prompt_tokens=None, completion_tokens=0)),
         ({"prompt_tokens": -1, "completion_tokens": "x"}, None),
         ({"prompt_tokens": "nan", "completion_tokens": "inf"}, None),
+        ({"prompt_tokens": 2.0**31, "completion_tokens": "1e300"}, None),
         ({"prompt_tokens": True, "completion_tokens": None}, None),
         ({}, None),
     ],
