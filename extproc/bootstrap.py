@@ -46,13 +46,15 @@ from extproc.server.otlp_receiver import otlp_handler
 from extproc.server.quality_upkeep import QualityUpkeep, quality_model_reading
 from extproc.server.scraper import Scraper
 from extproc.server.servicer import ExternalProcessor, OnStage
+from extproc.server.standing import StandingLog
 from extproc.server.state_file import StateFile
 from extproc.server.verification import AnswerVerifier
 from extproc.settings import Settings
 from extproc.settings.address import SELF
 from extproc.telemetry.listeners import Listeners
-from extproc.telemetry.metrics import InstanceReading, Metrics
+from extproc.telemetry.metrics import Metrics
 from extproc.telemetry.otlp import BatchEnvelope
+from extproc.telemetry.readings import InstanceReading
 from extproc.telemetry.records import AttemptRecord
 from extproc.telemetry.span_export import SpanExporter
 from extproc.telemetry.spans import SpanListener
@@ -131,6 +133,7 @@ class Application:
             buffer_bytes=settings.gateway.max_body_bytes,
         )
         self._health = HealthService()
+        self._standing = StandingLog()
 
     async def run(self) -> None:
         """Serve until cancelled, then drain.
@@ -170,6 +173,11 @@ class Application:
             await asyncio.gather(*background)
         finally:
             self._health.serving = False
+            logger.info(
+                "stopping: no new requests; decisions under way have %g s to end, %d requests in flight are left to Envoy",
+                DRAIN_SECONDS,
+                self.router.book.in_flight,
+            )
             for task in background:
                 task.cancel()
             await server.stop(DRAIN_SECONDS)
@@ -180,6 +188,7 @@ class Application:
             if self._exporter is not None:
                 await self._exporter.close()
             await admin.cleanup()
+            logger.info("stopped")
 
     def _grpc_server(self) -> grpc.aio.Server:
         largest = self._settings.gateway.max_body_bytes + _GRPC_OVERHEAD_BYTES
@@ -242,7 +251,10 @@ class Application:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(EXPIRY_SWEEP_SECONDS)
-            expired = self.router.expire(time.monotonic())
+            now = time.monotonic()
+            book = self.router.book
+            self._standing.look(book.suspects(now), book.table.row_by_address, now)
+            expired = self.router.expire(now)
             if expired:
                 logger.warning(
                     "%d requests never reported their end and were taken off the load book", expired
@@ -302,7 +314,11 @@ class Application:
         self._metrics.overflow_retried(table.clusters[row].pool if row is not None else "")
 
     def _tried(self, record: TryRecord) -> None:
-        self.router.record_try(record, time.monotonic())
+        now = time.monotonic()
+        if record.is_failure and record.address in self.router.book.table.row_by_address:
+            self._metrics.try_failed(record.address)
+            self._standing.tried(record, now)
+        self.router.record_try(record, now)
 
     def _apply(self, fresh: Settings) -> None:
         """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
@@ -324,13 +340,16 @@ class Application:
     def _read_instances(self) -> Iterator[InstanceReading]:
         book = self.router.book
         own = book.sequences_by_address()
-        ages = book.scrape_age_seconds(time.monotonic())
-        for cluster, address in zip(book.table.clusters, book.table.addresses, strict=True):
+        now = time.monotonic()
+        ages, suspects = book.scrape_age_seconds(now), book.suspects(now)
+        for row, (cluster, address) in enumerate(zip(book.table.clusters, book.table.addresses, strict=True)):
             yield InstanceReading(
                 address=address,
                 cluster=cluster.name,
                 requests_in_flight=own[address],
                 scrape_age_seconds=ages[address] if math.isfinite(ages[address]) else None,
+                is_usable=bool(book.table.in_service[row]),
+                is_suspect=address in suspects,
             )
 
     def _read_dropped_spans(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extproc.fleet.snapshot import FleetSnapshot, FleetTable, Floats
+from extproc.fleet.snapshot import Bools, FleetSnapshot, FleetTable, Floats
 from extproc.fleet.topology import Fleet
 from extproc.fleet.vllm_metrics import InstanceMetrics
 
@@ -275,6 +275,14 @@ class LoadBook:
             self._failures[row] = 0
             self._suspect_until[row] = -np.inf
 
+    def suspects(self, now: float) -> frozenset[str]:
+        """Addresses of the instances that are the last resort at `now`."""
+        return frozenset(self.table.addresses[row] for row in np.flatnonzero(self._suspect(now)).tolist())
+
+    def _suspect(self, now: float) -> Bools:
+        suspect: Bools = (self._suspect_until > now) | (self._refused >= UNREACHABLE_SCRAPES)
+        return suspect
+
     def scrape_age_seconds(self, now: float) -> dict[str, float]:
         """Age of the last scrape by instance; infinite where there was none."""
         return {a: float(now - t) for a, t in zip(self.table.addresses, self._scraped_at, strict=True)}
@@ -298,7 +306,7 @@ class LoadBook:
             kv_free_tokens=self._kv_capacity - self._kv_used * fade,
             preemption_share=self._preemption_share * fade,
             usable=self.table.in_service,
-            suspect=(self._suspect_until > now) | (self._refused >= UNREACHABLE_SCRAPES),
+            suspect=self._suspect(now),
             last_assigned=self._last_assigned.copy(),
         )
 

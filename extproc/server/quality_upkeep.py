@@ -13,7 +13,8 @@ from extproc.server.from_settings import model_directory, outcome_log
 from extproc.server.model_watch import ModelWatch
 from extproc.server.outcome_log import OutcomeLog
 from extproc.settings import Settings
-from extproc.telemetry.metrics import Metrics, QualityModelReading
+from extproc.telemetry.metrics import Metrics
+from extproc.telemetry.readings import QualityModelReading
 
 logger = logging.getLogger(__name__)
 

@@ -12,6 +12,12 @@ from functools import partial
 
 from extproc.calibrate.outcome import Outcome, Usage
 from extproc.telemetry.prometheus import Counter, Histogram, LabelCap, render_reading
+from extproc.telemetry.readings import (
+    InstanceReading,
+    QualityModelReading,
+    render_instances,
+    render_quality_model,
+)
 from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.telemetry.spans import OPERATIONS, prompt_estimate_error
 from extproc.verify.verdict import VerdictKind
@@ -31,38 +37,6 @@ _TOKEN_BOUNDS = tuple(float(4**power) for power in range(14))
 _DECIDE_BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 _ATTEMPT_BOUNDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0)
 _ERROR_RATIO_BOUNDS = (-0.5, -0.25, -0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceReading:
-    """What the load book knows of one instance at the moment of a scrape.
-
-    Attributes:
-        address: `ip:port`.
-        cluster: Cluster that it belongs to.
-        requests_in_flight: Requests charged to it.
-        scrape_age_seconds: Since its own metrics were last read; None when they never were.
-    """
-
-    address: str
-    cluster: str
-    requests_in_flight: float
-    scrape_age_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityModelReading:
-    """Which quality model is in use.
-
-    Attributes:
-        fit_id: Tells one fit from another; empty while none is used.
-        models: Models that it knows.
-        reads_words: Whether words bear on its chances.
-    """
-
-    fit_id: str = ""
-    models: int = 0
-    reads_words: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +177,14 @@ class _Instruments:
             ("reason",),
         )
     )
+    failed_tries: Counter = field(
+        default_factory=partial(
+            Counter,
+            "ttca_failed_tries_total",
+            "Tries that an instance failed: no answer, a 5xx, or a connection that broke.",
+            ("instance",),
+        )
+    )
     scrape_failures: Counter = field(
         default_factory=partial(
             Counter,
@@ -308,6 +290,10 @@ class Metrics:
         """Count a context-length rejection that another instance took over."""
         self._instruments.overflow_retries.add(self._pool(pool))
 
+    def try_failed(self, address: str) -> None:
+        """Count a try that an instance failed."""
+        self._instruments.failed_tries.add(address)
+
     def scrape_failed(self, address: str) -> None:
         """Count a failed read of an instance's metrics."""
         self._instruments.scrape_failures.add(address)
@@ -333,43 +319,12 @@ class Metrics:
         lines: list[str] = []
         for instrument in vars(self._instruments).values():
             lines.extend(instrument.render())
-        readings = list(self._read_instances())
-        lines.extend(
-            render_reading(
-                "ttca_in_flight_requests",
-                "gauge",
-                "Requests charged to an instance.",
-                ("instance", "cluster"),
-                {(r.address, r.cluster): r.requests_in_flight for r in readings},
-            )
-        )
-        lines.extend(
-            render_reading(
-                "ttca_scrape_age_seconds",
-                "gauge",
-                "Since an instance's own metrics were last read; absent when they never were.",
-                ("instance", "cluster"),
-                {
-                    (r.address, r.cluster): r.scrape_age_seconds
-                    for r in readings
-                    if r.scrape_age_seconds is not None
-                },
-            )
-        )
+        lines.extend(render_instances(list(self._read_instances())))
         dropped: dict[tuple[str, ...], float] = {(): self._read_dropped_spans()}
         lines.extend(
             render_reading("ttca_spans_dropped_total", "counter", "Spans that were lost.", (), dropped)
         )
-        fit = self._read_quality_model()
-        lines.extend(
-            render_reading(
-                "ttca_quality_model_info",
-                "gauge",
-                "The quality model in use, and how many models it knows; fit none: chances start from priors.",
-                ("fit", "words"),
-                {(fit.fit_id or _NONE, str(fit.reads_words).lower()): fit.models},
-            )
-        )
+        lines.extend(render_quality_model(self._read_quality_model()))
         return "\n".join((*lines, ""))
 
     def _count_tokens(self, usage: Usage, operation: str, model: str) -> None:

@@ -144,6 +144,38 @@ async def test_log_entries_that_mean_nothing_are_counted(gateway: Any) -> None:
     assert line in (await gateway.metrics()).splitlines()
 
 
+def told(gateway: Any, words: str) -> list[dict[str, Any]]:
+    """Lines of the service's log whose message has these words, oldest first."""
+    lines = map(orjson.loads, gateway.stack.service.log.read_bytes().splitlines())
+    return [line for line in lines if words in line["message"]]
+
+
+@pytest.mark.slow
+async def test_a_failing_instance_is_logged_and_can_be_alerted_on(gateway: Any, chat: Chat) -> None:
+    """One line says that it is suspect and why, one that it is trusted again, and a gauge holds in between."""
+    failing = gateway.instances("b-short")[0]
+    gauge = f'ttca_instance_suspect{{instance="{failing}",cluster="b-short"}}'
+    await gateway.faults(failing, error_rate=1.0, error_status=503)
+
+    async def is_suspect() -> bool:
+        await gateway.ask(chat(model="model-b"))
+        return f"{gauge} 1" in await gateway.metrics()
+
+    await gateway.settle(is_suspect)
+    failures = f'ttca_failed_tries_total{{instance="{failing}"}}'
+    assert failures in await gateway.metrics()
+    await gateway.reset()
+
+    async def is_back() -> bool:
+        return bool(told(gateway, f"instance {failing} is trusted again"))
+
+    await gateway.settle(is_back, within_seconds=30)
+    assert f"{gauge} 0" in await gateway.metrics()
+    (suspect,) = told(gateway, f"instance {failing} is suspect")
+    assert "it answered 503" in suspect["message"]
+    assert ("warning", failing) == (suspect["level"], suspect["instance"])
+
+
 async def test_the_commands_show_a_running_service(gateway: Any, chat: Chat) -> None:
     """`ttca traces` prints trees and JSON, `ttca health` says serving."""
     await gateway.ask(chat(), headers=parent_header(TRACE_ID.replace("4bf9", "8bf9")))
@@ -166,6 +198,16 @@ async def test_the_commands_show_a_running_service(gateway: Any, chat: Chat) -> 
     assert (0, "serving\n") == await ttca("health", "--address", listen)
     code, message = await ttca("traces", "--admin", "127.0.0.1:1")
     assert (1, True) == (code, "does not answer" in message)
+
+
+async def test_a_stop_leaves_a_line(gateway: Any) -> None:
+    """SIGTERM is logged when it comes and when everything has ended, so that a stop is told from a crash."""
+    before = len(told(gateway, "stop"))
+    assert 0 == await gateway.stack.service.stop()
+    lines = [line["message"].partition(":")[0] for line in told(gateway, "stop")[before:]]
+    await gateway.stack.start_service()
+
+    assert ["stopping", "stopped"] == lines
 
 
 async def test_what_was_learned_survives_a_restart(gateway: Any, chat: Chat) -> None:

@@ -276,6 +276,17 @@ def test_refused_scrapes_make_suspect_until_one_is_answered() -> None:
     assert book.snapshot(1.0).suspect.tolist() == [False]
 
 
+def test_suspects_are_named() -> None:
+    """Who failed lately and who refuses connections, as the snapshot has it."""
+    book = LoadBook(fleet_of(A, B, C))
+    book.observe_failure(A, now=0.0)
+    for _ in range(UNREACHABLE_SCRAPES):
+        book.observe_refused(C)
+
+    assert frozenset({A, C}) == book.suspects(0.5)
+    assert frozenset({C}) == book.suspects(1.5)
+
+
 def test_keeps_load_over_a_change_of_the_fleet() -> None:
     """Instances that stay keep load and history by address, whatever their new row."""
     book = LoadBook(fleet_of(A, B))

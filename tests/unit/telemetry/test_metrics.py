@@ -9,7 +9,8 @@ import pytest
 from extproc.calibrate.outcome import DecisionRecord, Outcome, Usage
 from extproc.decide.plan import Plan
 from extproc.errors import ModelNotFoundError
-from extproc.telemetry.metrics import InstanceReading, Metrics, QualityModelReading
+from extproc.telemetry.metrics import Metrics
+from extproc.telemetry.readings import InstanceReading, QualityModelReading
 from extproc.telemetry.records import AttemptRecord, DecideRecord
 from extproc.verify.verdict import Verdict, VerdictKind
 
@@ -18,8 +19,22 @@ from extproc.verify.verdict import Verdict, VerdictKind
 def metrics() -> Metrics:
     """Metrics over two instances, of which one was never scraped."""
     readings = [
-        InstanceReading(address="a:1", cluster="c", requests_in_flight=3, scrape_age_seconds=0.5),
-        InstanceReading(address="a:2", cluster="c", requests_in_flight=0, scrape_age_seconds=None),
+        InstanceReading(
+            address="a:1",
+            cluster="c",
+            requests_in_flight=3,
+            scrape_age_seconds=0.5,
+            is_usable=True,
+            is_suspect=False,
+        ),
+        InstanceReading(
+            address="a:2",
+            cluster="c",
+            requests_in_flight=0,
+            scrape_age_seconds=None,
+            is_usable=False,
+            is_suspect=True,
+        ),
     ]
     return Metrics(lambda: readings, lambda: 7)
 
@@ -142,6 +157,10 @@ def test_readings_are_taken_at_the_scrape(metrics: Metrics) -> None:
         'ttca_in_flight_requests{instance="a:1",cluster="c"}': 3,
         'ttca_in_flight_requests{instance="a:2",cluster="c"}': 0,
         'ttca_scrape_age_seconds{instance="a:1",cluster="c"}': 0.5,
+        'ttca_instance_usable{instance="a:1",cluster="c"}': 1,
+        'ttca_instance_usable{instance="a:2",cluster="c"}': 0,
+        'ttca_instance_suspect{instance="a:1",cluster="c"}': 0,
+        'ttca_instance_suspect{instance="a:2",cluster="c"}': 1,
         "ttca_spans_dropped_total": 7,
     }.items() <= page.items()
     assert 'ttca_scrape_age_seconds{instance="a:2",cluster="c"}' not in page
