@@ -202,7 +202,7 @@ class Application:
         processor = ExternalProcessor(
             parse=partial(parse_request, wants_words=lambda: self.router.reads_words),
             route=self._route,
-            abandon=self.router.abandon,
+            abandon=lambda plan: self.router.abandon(plan, time.monotonic()),
             listener=self._listener,
             clock_ns=time.time_ns,
             max_body_bytes=self._settings.gateway.max_body_bytes,
@@ -308,7 +308,9 @@ class Application:
         self._listener.finished(self.router.as_served(outcome))
 
     def _overflowed(self, record: AttemptRecord) -> None:
-        self.router.record_overflow(record.decision_id, record.address, record.next_address or None)
+        self.router.record_overflow(
+            record.decision_id, record.address, record.next_address or None, time.monotonic()
+        )
         table = self.router.book.table
         row = table.row_by_address.get(record.address)
         self._metrics.overflow_retried(table.clusters[row].pool if row is not None else "")

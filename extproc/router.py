@@ -240,9 +240,9 @@ class Router:
                 now=now,
             )
 
-    def abandon(self, plan: Plan) -> None:
+    def abandon(self, plan: Plan, now: float) -> None:
         """Take back a plan that Envoy never heard of."""
-        self.book.release(plan.decision_id)
+        self.book.release(plan.decision_id, now=now)
         self.sessions.unanswered(plan.decision_id)
         self._encounters.forget(plan.decision_id)
         self.lessons.forget(plan.decision_id)
@@ -264,9 +264,9 @@ class Router:
         """Take note of what verification said of an answer; see `Reports.verdict`."""
         self._reports.verdict(record, now)
 
-    def record_overflow(self, decision_id: str, address: str, next_address: str | None) -> None:
+    def record_overflow(self, decision_id: str, address: str, next_address: str | None, now: float) -> None:
         """Take note of a context-length rejection that is retried; see `Reports.overflowed`."""
-        self._reports.overflowed(decision_id, address, next_address)
+        self._reports.overflowed(decision_id, address, next_address, now)
 
     def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""

@@ -72,7 +72,7 @@ class Reports:
                 record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
             )
         if record.goes_on:
-            self._book.advance(decision_id, record.address, record.next_address)
+            self._book.advance(decision_id, record.address, record.next_address, now=now)
         if record.goes_on or record.answer_seconds is not None:
             self._encounters.go_on(decision_id, record.address if record.goes_on else "")
 
@@ -90,7 +90,7 @@ class Reports:
         if judged is not None:
             self._learn_from(judged, is_correct=False)
 
-    def overflowed(self, decision_id: str, address: str, next_address: str | None) -> None:
+    def overflowed(self, decision_id: str, address: str, next_address: str | None, now: float) -> None:
         """Pass the charge on after a context-length rejection that Envoy follows by another try.
 
         It says nothing of the model nor of the instance.
@@ -99,8 +99,9 @@ class Reports:
             decision_id: The plan.
             address: Who found the request too long.
             next_address: Where the next try is made; None for the plan's next instance.
+            now: Seconds of a monotonic clock.
         """
-        self._book.advance(decision_id, address, next_address)
+        self._book.advance(decision_id, address, next_address, now=now)
         self._encounters.go_on(decision_id)
 
     def tried(self, record: TryRecord, now: float) -> None:
@@ -112,15 +113,17 @@ class Reports:
         if record.is_failure and record.address:
             self._book.observe_failure(record.address, now)
             if not record.has_begun:
-                self._book.advance(record.decision_id, record.address)
+                self._book.advance(record.decision_id, record.address, now=now)
 
     def finished(self, outcome: Outcome, now: float) -> bool:
         """Take note of a finished request; True when it taught an estimator something."""
         decision_id = outcome.decision.decision_id if outcome.decision else ""
-        self._book.release(decision_id, outcome.request_id)
         outcome = self.as_served(outcome)
         met = self._encounters.forget(decision_id)
         served = outcome.served_address
+        # Until it is released, what is beside a request is all but itself.
+        beside = self._beside(met, served, now)
+        self._book.release(decision_id, outcome.request_id, now=now)
         if served and outcome.is_served:
             self._book.observe_success(served)
         self._end_in_session(outcome, decision_id, now)
@@ -130,7 +133,7 @@ class Reports:
             # What was predicted for one instance says nothing of another that served in its place.
             met.load if met and met.address == served and not is_taught else None,
             now=now,
-            sequences_meanwhile=self._beside(met, served, now),
+            sequences_meanwhile=beside,
             is_length_taught=is_taught,
         )
 

@@ -81,6 +81,7 @@ class LoadBook:
         self._usual = np.zeros(rows)
         self._sequence_seconds = np.zeros(rows)
         self._usual_at = 0.0
+        self._counted_at = np.zeros(rows)
         self._output_tokens = np.zeros(rows)
         self._backlog = np.zeros(rows)
         self._backlog_at = 0.0
@@ -132,7 +133,9 @@ class LoadBook:
         self._drain_backlog(now)
         self._begin_try(decision_id, entry, now)
 
-    def advance(self, decision_id: str, failed_address: str, next_address: str | None = None) -> bool:
+    def advance(
+        self, decision_id: str, failed_address: str, next_address: str | None = None, *, now: float
+    ) -> bool:
         """Charge the plan's next instance after a try ended; False when the entry is elsewhere, gone or at its end.
 
         The next one may have been charged before, in a race; then the end of the try is all that is noted. An instance
@@ -147,23 +150,24 @@ class LoadBook:
         is_followed = entry.addresses[entry.tried - 1] != failed_address
         if not is_followed and entry.tried == len(entry.addresses):
             return False
-        self._end_try(entry, failed_address)
+        self._end_try(entry, failed_address, now)
         if not is_followed:
-            self._begin_try(decision_id, entry, self._backlog_at)
+            self._drain_backlog(now)
+            self._begin_try(decision_id, entry, now)
         return True
 
-    def release(self, decision_id: str, request_id: str = "") -> bool:
+    def release(self, decision_id: str, request_id: str = "", *, now: float) -> bool:
         """End a request by its decision, or every decision of its request id when the decision is not known."""
         if decision_id:
-            return self._remove(decision_id)
-        removed = [self._remove(found) for found in tuple(self._by_request.get(request_id, ()))]
+            return self._remove(decision_id, now)
+        removed = [self._remove(found, now) for found in tuple(self._by_request.get(request_id, ()))]
         return any(removed)
 
     def expire(self, now: float) -> int:
         """Release what should have ended by `now`; the number of entries is also added to `expired`."""
         overdue = [key for key, entry in self._in_flight.items() if entry.expires_at <= now]
         for decision_id in overdue:
-            self._remove(decision_id)
+            self._remove(decision_id, now)
         self.expired += len(overdue)
         return len(overdue)
 
@@ -181,9 +185,10 @@ class LoadBook:
         row = self.table.row_by_address.get(address)
         if row is None:
             return None
-        return float(self._sequence_seconds[row] + max(0.0, now - self._usual_at) * self._sequences[row])
+        self._count(row, now)
+        return float(self._sequence_seconds[row])
 
-    def _remove(self, decision_id: str) -> bool:
+    def _remove(self, decision_id: str, now: float) -> bool:
         entry = self._in_flight.pop(decision_id, None)
         if entry is None:
             return False
@@ -193,7 +198,7 @@ class LoadBook:
             if not siblings:
                 del self._by_request[entry.request_id]
         for address in tuple(entry.running):
-            self._end_try(entry, address)
+            self._end_try(entry, address, now)
         return True
 
     def _begin_try(self, decision_id: str, entry: _InFlight, at: float) -> None:
@@ -201,8 +206,10 @@ class LoadBook:
         address = entry.addresses[entry.tried]
         entry.running.append(address)
         entry.tried += 1
-        self._add(entry, address, 1)
         row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._count(row, at)
+        self._add(entry, address, 1)
         if row is not None:
             self._backlog[row] += entry.prompt_tokens
             self._assignments += 1
@@ -210,9 +217,21 @@ class LoadBook:
         if entry.hedge_seconds is not None and entry.tried < len(entry.addresses):
             heapq.heappush(self._races, (at + entry.hedge_seconds, decision_id, entry.tried))
 
-    def _end_try(self, entry: _InFlight, address: str) -> None:
+    def _end_try(self, entry: _InFlight, address: str, at: float) -> None:
         entry.running.remove(address)
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._count(row, at)
         self._add(entry, address, -1)
+
+    def _count(self, row: int, now: float) -> None:
+        """Add up an instance's sequences until now, before their number changes."""
+        elapsed = now - self._counted_at[row]
+        if elapsed > 0.0:
+            fade = math.exp(min(0.0, self._scraped_at[row] - now) / FOREIGN_FADE_SECONDS)
+            sequences = max(0.0, self._sequences[row] + self._foreign[row] * fade)
+            self._sequence_seconds[row] += elapsed * sequences
+            self._counted_at[row] = now
 
     def _begin_races(self, now: float) -> None:
         """Charge who is racing by now."""
@@ -242,6 +261,7 @@ class LoadBook:
         row = self.table.row_by_address.get(address)
         if row is None:
             return
+        self._count(row, now)
         self._foreign[row] = metrics.running + metrics.waiting - self._sequences[row]
         self._scraped_at[row] = now
         self._refused[row] = 0
@@ -311,12 +331,13 @@ class LoadBook:
         )
 
     def _average(self, sequences: Floats, now: float) -> None:
-        """Move the mean towards what was there since the last look."""
+        """Add up the sequences until now, and move the mean towards what is there since the last look."""
+        self._sequence_seconds += np.maximum(0.0, now - self._counted_at) * sequences
+        np.maximum(self._counted_at, now, out=self._counted_at)
         elapsed = max(0.0, now - self._usual_at)
         self._usual_at = max(self._usual_at, now)
         if elapsed:
             self._usual += -math.expm1(-elapsed / USUAL_SECONDS) * (sequences - self._usual)
-            self._sequence_seconds += elapsed * sequences
 
     # -- reconfiguration -----------------------------------------------------------------------------------------
 
@@ -334,6 +355,7 @@ class LoadBook:
         backlog_at, usual_at = self._backlog_at, self._usual_at
         self.table = table
         self._allocate(len(table))
+        self._counted_at[:] = usual_at
         for name, before in arrays.items():
             getattr(self, name)[to_rows] = before[from_rows]
         self._backlog_at, self._usual_at = backlog_at, usual_at

@@ -69,7 +69,7 @@ class Stand:
         if self._made % SCRAPED_EVERY == 0:
             self._scrape(now)
         if len(self._under_way) >= IN_FLIGHT:
-            self.router.book.release(self._under_way.popleft())
+            self.router.book.release(self._under_way.popleft(), now=now)
         facts, decision_id = self._requests[self._made % len(self._requests)], f"d{self._made}"
         self._under_way.append(decision_id)
         self._made += 1

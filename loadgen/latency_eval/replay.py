@@ -122,7 +122,7 @@ class _State:
         while self._ends and self._ends[0][0] <= now:
             ended_at, number = heapq.heappop(self._ends)
             moment, request = self._moments.pop(number), self._trace.requests[number]
-            self._book.release(str(number))
+            self._book.release(str(number), now=ended_at)
             self.finished.append(request.output_tokens)
             snapshot = self._book.snapshot(ended_at)
             sequences = (

@@ -61,7 +61,7 @@ class _Router:
         for done in sorted(ended, key=lambda done: done.finished_seconds):
             number = int(done.request_id)
             totals[number] = done.finished_seconds - done.submitted_seconds
-            self._book.release(done.request_id)
+            self._book.release(done.request_id, now=done.finished_seconds)
             if self._learns:
                 self._learn(done, self._sent.pop(number), totals[number])
 

@@ -97,9 +97,9 @@ class PolicyDecider:
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
         """Nothing to learn: a course of one try ends with it."""
 
-    def hear_end(self, report: Report, now: float) -> None:  # noqa: ARG002 - the protocol's
+    def hear_end(self, report: Report, now: float) -> None:
         """Take the request out of the book."""
-        self._book.release(report.course.decision_id)
+        self._book.release(report.course.decision_id, now=now)
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
         """Correct the book."""
@@ -146,7 +146,7 @@ class RouterDecider:
             facts, now=now, decision_id=f"{asked.number}-{number}", unix_ms=round(now * MILLISECONDS)
         )
         if number and self._is_not_worth_it(plan):
-            self._router.abandon(plan)
+            self._router.abandon(plan, now)
             return None
         self._plans[plan.decision_id] = (plan, facts)
         return Course.of(plan)
@@ -216,7 +216,7 @@ class RouterDecider:
         """Hand on the record of a try, or what the ATTEMPT filter says of a request that was too long."""
         decision_id = report.course.decision_id
         if attempt.status == HTTPStatus.BAD_REQUEST and attempt.address in report.course.overflow_addresses:
-            self._router.record_overflow(decision_id, attempt.address, None)
+            self._router.record_overflow(decision_id, attempt.address, None, now)
         self._router.record_try(
             TryRecord(
                 decision_id=decision_id,

@@ -49,7 +49,7 @@ def test_a_refused_request_is_not_charged(router: Router, make_facts: Callable[.
 
 def test_an_abandoned_plan_is_taken_back(router: Router, make_facts: Callable[..., RequestFacts]) -> None:
     """A plan that Envoy never heard of is not work for anybody."""
-    router.abandon(router.route(make_facts(), now=0.0, decision_id="d"))
+    router.abandon(router.route(make_facts(), now=0.0, decision_id="d"), 0.1)
 
     assert router.book.in_flight == 0
 
@@ -86,11 +86,11 @@ def test_an_overflow_moves_the_charge_without_suspicion(
     rejected = TryRecord(decision_id="d", address=short, status=400, flags=(), is_failure=False)
 
     assert (short,) == plan.overflow_addresses
-    router.record_overflow("d", short, None)
+    router.record_overflow("d", short, None, 0.1)
     router.record_try(rejected, 0.1)
     assert (0, 1) == tuple(router.book.sequences_by_address()[a] for a in (short, long))
     assert not router.book.snapshot(0.1).suspect.any()
-    router.record_overflow("d", short, None)
+    router.record_overflow("d", short, None, 0.1)
     assert router.book.sequences_by_address()[long] == 1
 
 

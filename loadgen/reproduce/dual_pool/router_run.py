@@ -99,10 +99,10 @@ class RouterChooser:
         self._plans[number] = (plan, facts)
         return [attempt.address for attempt in plan.attempts]
 
-    def overflowed(self, number: int, address: str, now: float) -> None:  # noqa: ARG002 - the protocol's
+    def overflowed(self, number: int, address: str, now: float) -> None:
         """As the ATTEMPT filter reports a context-length rejection that is retried."""
         plan, _ = self._plans[number]
-        self._router.record_overflow(plan.decision_id, address, None)
+        self._router.record_overflow(plan.decision_id, address, None, now)
 
     def finished(self, number: int, address: str | None, now: float) -> None:
         """As Envoy's access log reports a request."""

@@ -180,9 +180,9 @@ class BalanceDecider:
     def hear_try(self, report: Report, attempt: Try, now: float) -> None:
         """Nothing to learn."""
 
-    def hear_end(self, report: Report, now: float) -> None:  # noqa: ARG002 - the protocol's
+    def hear_end(self, report: Report, now: float) -> None:
         """Take the request out of the book."""
-        self._book.release(report.course.decision_id)
+        self._book.release(report.course.decision_id, now=now)
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
         """Correct the book."""

@@ -249,3 +249,23 @@ def test_a_try_teaches_once_and_by_what_was_predicted_for_it(
         for address, iteration, _ in taught.latencies
     )
     assert (1 if is_refused else 2) == len(taught.latencies)
+
+
+@pytest.mark.parametrize("beside", [0, 1, 3])
+def test_what_is_beside_a_request_is_measured_while_it_lasts(
+    make_router: Callable[..., Router],
+    make_fleet: Callable[..., Fleet],
+    make_cluster: Callable[..., Cluster],
+    make_facts: Callable[..., RequestFacts],
+    taught: Taught,
+    beside: int,
+) -> None:
+    """Of requests that share an instance for their whole lives each has all others beside it, whoever ends first."""
+    fleet = make_fleet(make_cluster(instances=(Instance(address="10.0.0.1:1"),)))
+    router = make_router(replace(POLICY, policy=Policy.FIRST_CORRECT), fleet)
+    facts = make_facts()
+    plans = [router.route(facts, now=10.0, decision_id=str(number)) for number in range(1 + beside)]
+    for plan in plans:
+        router.record(the_outcome(plan, facts, instance_seconds=5.0), 15.0)
+
+    assert [beside] * (1 + beside) == pytest.approx([float(found or 0.0) for _, _, found in taught.latencies])

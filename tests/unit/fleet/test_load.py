@@ -56,8 +56,8 @@ def test_charges_the_first_instance_and_releases_it() -> None:
     charge(book, "d", A, B)
 
     assert {A: 1, B: 0} == book.sequences_by_address()
-    assert book.release("d") is True
-    assert book.release("d") is False
+    assert book.release("d", now=0.0) is True
+    assert book.release("d", now=0.0) is False
     assert {A: 0, B: 0} == book.sequences_by_address()
 
 
@@ -67,7 +67,7 @@ def test_releases_by_request_id_when_the_decision_is_unknown() -> None:
     charge(book, "d1", A, request_id="r")
     charge(book, "d2", A, request_id="r")
 
-    assert book.release("", "r") is True
+    assert book.release("", "r", now=0.0) is True
     assert book.in_flight == 0
 
 
@@ -76,10 +76,10 @@ def test_advances_along_the_plan() -> None:
     book = LoadBook(fleet_of(A, B))
     charge(book, "d", A, B)
 
-    assert book.advance("d", A) is True
+    assert book.advance("d", A, now=0.0) is True
     assert {A: 0, B: 1} == book.sequences_by_address()
-    assert book.advance("d", A) is False
-    assert book.advance("d", B) is False
+    assert book.advance("d", A, now=0.0) is False
+    assert book.advance("d", B, now=0.0) is False
     assert {A: 0, B: 1} == book.sequences_by_address()
 
 
@@ -88,11 +88,11 @@ def test_a_named_instance_comes_before_the_rest_of_the_plan() -> None:
     book = LoadBook(fleet_of(A, B, C))
     charge(book, "d", A, B)
 
-    assert book.advance("d", A, C) is True
+    assert book.advance("d", A, C, now=0.0) is True
     assert {A: 0, B: 0, C: 1} == book.sequences_by_address()
-    assert book.advance("d", C) is True
+    assert book.advance("d", C, now=0.0) is True
     assert {A: 0, B: 1, C: 0} == book.sequences_by_address()
-    assert book.advance("d", B) is False
+    assert book.advance("d", B, now=0.0) is False
 
 
 def test_naming_the_plans_next_instance_changes_nothing() -> None:
@@ -100,9 +100,9 @@ def test_naming_the_plans_next_instance_changes_nothing() -> None:
     book = LoadBook(fleet_of(A, B))
     charge(book, "d", A, B)
 
-    assert book.advance("d", A, B) is True
+    assert book.advance("d", A, B, now=0.0) is True
     assert {A: 0, B: 1} == book.sequences_by_address()
-    assert book.advance("d", B) is False
+    assert book.advance("d", B, now=0.0) is False
 
 
 def test_a_plan_at_its_end_can_be_sent_elsewhere() -> None:
@@ -110,7 +110,7 @@ def test_a_plan_at_its_end_can_be_sent_elsewhere() -> None:
     book = LoadBook(fleet_of(A, B))
     charge(book, "d", A)
 
-    assert book.advance("d", A, B) is True
+    assert book.advance("d", A, B, now=0.0) is True
     assert {A: 0, B: 1} == book.sequences_by_address()
 
 
@@ -123,7 +123,7 @@ def test_a_race_charges_both_instances() -> None:
     assert [1.0, 1.0, 0.0] == book.snapshot(12.0).sequences.tolist()
     book.observe(A, scrape(), 14.5)
     assert {A: 1, B: 1, C: 1} == book.sequences_by_address()
-    assert book.release("d") is True
+    assert book.release("d", now=15.0) is True
     assert {A: 0, B: 0, C: 0} == book.sequences_by_address()
 
 
@@ -133,11 +133,11 @@ def test_a_try_that_ends_in_a_race_is_not_followed_again() -> None:
     charge(book, "d", A, B, C, hedge_seconds=2.0)
     book.snapshot(2.0)
 
-    assert book.advance("d", A) is True
+    assert book.advance("d", A, now=2.0) is True
     assert {A: 0, B: 1, C: 0} == book.sequences_by_address()
-    assert book.advance("d", B) is True
+    assert book.advance("d", B, now=2.0) is True
     assert {A: 0, B: 0, C: 1} == book.sequences_by_address()
-    assert book.advance("d", C) is False
+    assert book.advance("d", C, now=2.0) is False
 
 
 def test_a_retry_is_raced_from_its_own_start() -> None:
@@ -145,7 +145,7 @@ def test_a_retry_is_raced_from_its_own_start() -> None:
     book = LoadBook(fleet_of(A, B, C))
     charge(book, "d", A, B, C, hedge_seconds=2.0)
     book.snapshot(1.0)
-    book.advance("d", A)
+    book.advance("d", A, now=1.0)
 
     assert [0.0, 1.0, 0.0] == book.snapshot(2.5).sequences.tolist()
     assert [0.0, 1.0, 1.0] == book.snapshot(3.0).sequences.tolist()
@@ -177,7 +177,7 @@ def test_a_next_attempts_prompt_is_prefilled_too() -> None:
     book = LoadBook(fleet_of(A, B))
     charge(book, "d", A, B, prompt_tokens=600)
     book.snapshot(1.0)
-    book.advance("d", A)
+    book.advance("d", A, now=1.0)
 
     snapshot = book.snapshot(1.0)
     assert [0.0, 600.0] == snapshot.prefill_backlog_tokens.tolist()
@@ -210,7 +210,7 @@ def test_a_scrape_takes_away_what_has_ended_unreported() -> None:
     book = LoadBook(fleet_of(A))
     charge(book, "d", A)
     book.observe(A, scrape(), now=1.0)
-    book.release("d")
+    book.release("d", now=1.0)
 
     assert book.snapshot(1.0).sequences.tolist() == [0.0]
 
@@ -312,7 +312,7 @@ def test_an_instance_that_comes_back_has_its_requests_again() -> None:
 
     book.replace_fleet(fleet_of(B, A))
     assert {B: 0, A: 1} == book.sequences_by_address()
-    assert book.release("d") is True
+    assert book.release("d", now=0.0) is True
     assert {B: 0, A: 0} == book.sequences_by_address()
 
 
@@ -322,7 +322,7 @@ def test_a_removed_instance_does_not_break_release() -> None:
     charge(book, "d", A, B)
     book.replace_fleet(fleet_of(B))
 
-    assert book.release("d") is True
+    assert book.release("d", now=0.0) is True
     assert book.in_flight == 0
 
 
@@ -344,17 +344,17 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
     fleets = [fleet_of(A, B, C, D), fleet_of(B, C), fleet_of(D)]
     for now, (operation, number, address) in enumerate(operations):
         match operation:
-            case "charge" if not book.release(f"d{number}"):
+            case "charge" if not book.release(f"d{number}", now=now):
                 charge(
                     book, f"d{number}", address, D if address != D else A, sequences=1 + number % 3, now=now,
                     hedge_seconds=(None, 3.0)[number % 2],
                 )  # fmt: skip
             case "release":
-                book.release(f"d{number}")
+                book.release(f"d{number}", now=now)
             case "release-request":
-                book.release("", f"r-d{number}")
+                book.release("", f"r-d{number}", now=now)
             case "advance":
-                book.advance(f"d{number}", address)
+                book.advance(f"d{number}", address, now=now)
             case "expire" if number == 0:
                 book.expire(200.0)
             case "replace":
@@ -362,7 +362,7 @@ def test_the_book_always_sums_to_its_entries_and_ends_at_zero(operations: list[t
         book.snapshot(now)
         assert all(count >= 0 for count in book.sequences_by_address().values())
     for number in range(10):
-        book.release(f"d{number}")
+        book.release(f"d{number}", now=99.0)
 
     assert book.in_flight == 0
     assert set(book.sequences_by_address().values()) == {0}
@@ -377,7 +377,50 @@ def test_the_usual_load_follows_the_present_one_slowly() -> None:
 
     for second in range(1, 31):
         followed = book.snapshot(float(second)).usual_sequences[0]
-    book.release("a")
+    book.release("a", now=30.0)
 
     assert followed == pytest.approx(2 * (1 - math.exp(-1)))
     assert book.snapshot(60.0).usual_sequences[0] == pytest.approx(followed * math.exp(-1))
+
+
+def sequence_seconds(book: LoadBook, now: float) -> list[float]:
+    """Integral of each instance's sequences up to `now`."""
+    found = [book.sequence_seconds_on(address, now) for address in book.table.addresses]
+    return [seconds for seconds in found if seconds is not None]
+
+
+def test_sequences_are_added_up_as_they_come_and_go() -> None:
+    """However seldom anybody looks: each time with the number that was there, by another try's instance too."""
+    book = LoadBook(fleet_of(A, B))
+    charge(book, "first", A, B, now=10.0)
+    charge(book, "second", A, now=12.0)
+    book.release("second", now=15.0)
+    book.advance("first", A, now=16.0)
+    before = sequence_seconds(book, 20.0)
+    book.release("first", now=20.0)
+
+    assert [9.0, 4.0] == pytest.approx(before)
+    assert [9.0, 4.0] == pytest.approx(sequence_seconds(book, 100.0))
+    assert [9.0, 4.0] == pytest.approx(book.snapshot(100.0).sequence_seconds.tolist())
+    assert None is book.sequence_seconds_on(C, 20.0)
+
+
+def test_what_others_sent_is_added_up_as_it_fades() -> None:
+    """What a scrape has corrected counts from then on."""
+    book = LoadBook(fleet_of(A))
+    charge(book, "d", A, now=0.0)
+    book.observe(A, scrape(running=3), now=10.0)
+
+    assert [10.0] == pytest.approx(sequence_seconds(book, 10.0))
+    assert [14.0] == pytest.approx(sequence_seconds(book, 12.0), rel=0.06)
+
+
+def test_an_instance_that_joins_begins_with_nothing() -> None:
+    """Its sequences count from when it came; those of the others go on."""
+    book = LoadBook(fleet_of(A))
+    charge(book, "d", A, now=0.0)
+    book.snapshot(100.0)
+    book.replace_fleet(fleet_of(A, B))
+    charge(book, "e", B, now=100.0)
+
+    assert [101.0, 1.0] == pytest.approx(sequence_seconds(book, 101.0))
