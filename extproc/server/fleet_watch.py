@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.25
 """How often the file is looked at; a rename over it is seen as well as a write into it."""
 
+GONE_LOOKS = 8
+"""Looks in a row after which a file that is not there counts as gone: some editors delete before they write."""
+
 
 class FleetWatch:
     """Polls the fleet file and applies what changed.
@@ -41,6 +44,7 @@ class FleetWatch:
         self._apply = apply
         self._on_reload = on_reload
         self._seen = self._identity()
+        self._missed_looks = 0
 
     @property
     def settings(self) -> Settings:
@@ -54,33 +58,51 @@ class FleetWatch:
             self.look()
 
     def look(self) -> None:
-        """Look at the file once and take over or refuse what changed since the last look."""
+        """Look at the file once and take over or refuse what changed since the last look.
+
+        A file that is gone is told of once, like a refused edit; whatever then stands there is an edit.
+        """
         identity = self._identity()
-        if identity is None or identity == self._seen:
+        if identity is None:
+            self._miss()
+            return
+        self._missed_looks = 0
+        if identity == self._seen:
             return
         self._seen = identity
         try:
             fresh = load_settings(self._path)
         except SettingsError as error:
-            self._refuse(str(error))
+            self._refuse(error.in_one_line())
             return
         changes = self._static_changes(self._settings, fresh)
         if changes:
             self._refuse(
-                "\n".join([*changes, "These need `ttca render` and a restart of Envoy and the service."])
+                "; ".join([*changes, "these need `ttca render` and a restart of Envoy and the service"])
             )
             return
         try:
             self._apply(fresh)
         except OSError as error:
-            self._refuse(f"Envoy's endpoint files cannot be written: {error}")
+            self._refuse(f"Envoy's endpoint files cannot be written to gateway.endpoints_directory: {error}")
             return
         self._settings = fresh
         logger.info("edit of %s taken over", self._path)
         self._on_reload(True)
 
+    def _miss(self) -> None:
+        self._missed_looks += 1
+        if self._missed_looks == GONE_LOOKS:
+            self._seen = None
+            logger.error(
+                "%s cannot be found, the fleet that was read from it stays in force; put it back: a restart of the "
+                "service needs it",
+                self._path,
+            )
+            self._on_reload(False)
+
     def _refuse(self, problems: str) -> None:
-        logger.error("edit of %s refused, the fleet before it stays in force:\n%s", self._path, problems)
+        logger.error("edit of %s refused, the fleet before it stays in force: %s", self._path, problems)
         self._on_reload(False)
 
     def _identity(self) -> tuple[int, int, int] | None:

@@ -44,6 +44,15 @@ class SettingsError(Exception):
         super().__init__("\n".join(_lines(problems)))
         self.problems = problems
 
+    def in_one_line(self, most: int = 10) -> str:
+        """Tell of the first `most` mistakes in one line, for a log; a file that is no fleet file may have thousands."""
+        told = [
+            f"{problem} ({problem.hint})" if problem.hint else str(problem)
+            for problem in self.problems[:most]
+        ]
+        left = len(self.problems) - len(told)
+        return "; ".join([*told, f"and {left} more: run `ttca check`"] if left else told)
+
 
 def _lines(problems: tuple[Problem, ...]) -> list[str]:
     lines: list[str] = []

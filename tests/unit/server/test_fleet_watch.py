@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extproc.server.fleet_watch import FleetWatch
+from extproc.server.fleet_watch import GONE_LOOKS, FleetWatch
 from extproc.settings import Settings, load_settings
 
 FLEET = {
@@ -126,9 +126,52 @@ def test_a_repair_after_a_refusal_is_taken_over(world: World) -> None:
     assert [False, True] == world.reloads
 
 
-def test_a_vanished_file_changes_nothing(world: World) -> None:
-    """Editors that delete before they write do not empty the fleet."""
+def test_a_file_that_is_written_anew_is_an_edit(world: World) -> None:
+    """Editors that delete before they write neither empty the fleet nor alarm anybody."""
+    text = world.path.read_text()
     world.path.unlink()
+    for _ in range(GONE_LOOKS - 1):
+        world.watch.look()
+    assert ([], []) == (world.applied, world.reloads)
+
+    world.path.write_text(text + "\n")
+    world.watch.look()
+    assert (1, [True]) == (len(world.applied), world.reloads)
+
+
+def test_a_file_that_stays_away_is_told_of_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The fleet stays in force, the counter of refusals says that something is wrong."""
+    world.path.unlink()
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3 * GONE_LOOKS):
+            world.watch.look()
+
+    assert ([], [False]) == (world.applied, world.reloads)
+    assert [f"{world.path} cannot be found"] == [
+        record.getMessage().partition(",")[0] for record in caplog.records
+    ]
+
+
+def test_a_file_that_comes_back_is_taken_over(world: World) -> None:
+    """Even the very same one, so that the log says that all is well."""
+    away = world.path.with_suffix(".away")
+    world.path.rename(away)
+    for _ in range(GONE_LOOKS):
+        world.watch.look()
+    away.rename(world.path)
     world.watch.look()
 
-    assert ([], []) == (world.applied, world.reloads)
+    assert (1, [False, True]) == (len(world.applied), world.reloads)
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_a_refusal_is_one_line(world: World, caplog: pytest.LogCaptureFixture, static: bool) -> None:
+    """Several mistakes stand beside each other: a line of a log cannot break."""
+    world.static = ["gateway.listen: a → b", "service.admin: c → d"] if static else []
+    change = "" if static else "budgets: {max_attempts: 0, output_quantile: 7}\n"
+    with caplog.at_level(logging.ERROR):
+        world.edit(lambda text: text + "\n" + change)
+
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.isprintable()
+    assert 1 <= message.count("; ")

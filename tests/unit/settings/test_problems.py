@@ -32,3 +32,13 @@ def test_paths_are_written_as_in_python() -> None:
     """Keys are joined by dots, items stand in brackets."""
     assert "clusters[2].instances[0]" == path_text(("clusters", 2, "instances", 0))
     assert "" == path_text(())
+
+
+def test_a_log_gets_one_line_of_at_most_so_many_mistakes() -> None:
+    """Hints stand in brackets, and what was left out is counted."""
+    error = SettingsError((a_problem(hint="do this"), *(a_problem(line=n) for n in range(20))))
+
+    assert (
+        "fleet.yaml:3:5 a.b: wrong (do this); fleet.yaml:0:5 a.b: wrong; and 19 more: run `ttca check`"
+        == error.in_one_line(most=2)
+    )
