@@ -20,6 +20,9 @@ from extproc.telemetry.otlp import AttributeValue, BatchEnvelope
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Names of `Span.SpanKind` by number."""
 
+MESSAGE_BYTES = 160
+"""What keeping a message takes beside its bytes: the objects around it, in CPython."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
@@ -117,10 +120,10 @@ class TraceStore:
     def add(self, export_request: bytes, now_unix_ns: int) -> None:
         """Keep one serialised `ExportTraceServiceRequest`, received now; the oldest make room for it."""
         self._messages.append((now_unix_ns, export_request))
-        self._bytes += len(export_request)
+        self._bytes += len(export_request) + MESSAGE_BYTES
         while self._bytes > self._max_bytes:
             received_unix_ns, dropped = self._messages.popleft()
-            self._bytes -= len(dropped)
+            self._bytes -= len(dropped) + MESSAGE_BYTES
             self._dropped_messages += 1
             # A span in the dropped message had ended when the message came, so its trace began before.
             self._horizon_unix_ns = max(self._horizon_unix_ns, received_unix_ns)

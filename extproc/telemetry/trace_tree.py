@@ -9,6 +9,9 @@ from typing import NotRequired, TypedDict
 from extproc.telemetry.otlp import AttributeValue
 from extproc.telemetry.trace_store import StoredSpan, Trace, TraceStore
 
+MOST_LEVELS = 100
+"""Levels of a tree; a level takes two in JSON, and `orjson` writes some 250."""
+
 
 class EventNode(TypedDict):
     """Something that happened within a span; `offset_ms` counts from the trace's first start."""
@@ -23,7 +26,7 @@ class SpanNode(TypedDict):
 
     `offset_ms` counts from the trace's first start; `children` are in order of their start. `events` stands on a span that
     has some. `is_detached` stands on a span whose parent is unknown although the trace has another root: a piece that is
-    not joined.
+    not joined. It also stands on what would be more than `MOST_LEVELS` deep, which begins a piece of its own.
     """
 
     span_id: str
@@ -95,7 +98,23 @@ def _roots(spans: Sequence[StoredSpan], start_unix_ns: int) -> list[SpanNode]:
     for extra in roots[1:]:
         if not extra["parent_id"] or extra["parent_id"] != roots[0]["parent_id"]:
             extra["is_detached"] = True
+    _cut_deep(roots)
     return roots
+
+
+def _cut_deep(roots: list[SpanNode]) -> None:
+    """Make pieces of their own of what is too deep to be written."""
+    pending = [(root, 1) for root in roots]
+    while pending:
+        node, level = pending.pop()
+        if level < MOST_LEVELS:
+            pending.extend((child, level + 1) for child in node["children"])
+            continue
+        for child in node["children"]:
+            child["is_detached"] = True
+            roots.append(child)
+            pending.append((child, 1))
+        node["children"] = []
 
 
 def _descends_from(node: SpanNode, ancestor: SpanNode, nodes: dict[str, SpanNode]) -> bool:

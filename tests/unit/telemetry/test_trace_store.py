@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from extproc.telemetry.otlp import AttributeValue, BatchEnvelope, set_attribute
-from extproc.telemetry.trace_store import StoredEvent, StoreSink, TraceStore, summarise
+from extproc.telemetry.trace_store import MESSAGE_BYTES, StoredEvent, StoreSink, TraceStore, summarise
 
 ENVOY = "envoy"
 ROUTER = "ttca-router"
@@ -114,7 +115,7 @@ def test_a_repeated_export_counts_once() -> None:
 def test_memory_is_bounded_and_no_trace_is_cut() -> None:
     """The oldest exports make room, and traces that they may have belonged to are no longer shown."""
     old, cut, new = (a_span(1, 1, start=100), a_span(2, 1, start=140), a_span(3, 1, start=900))
-    size = len(an_export(ENVOY, old))
+    size = len(an_export(ENVOY, old)) + MESSAGE_BYTES
     store = a_store(max_bytes=2 * size)
     store.add(an_export(ENVOY, old), now_unix_ns=150)
     store.add(an_export(ENVOY, cut), now_unix_ns=160)
@@ -131,6 +132,16 @@ def test_an_export_larger_than_the_store_is_dropped() -> None:
     store.add(an_export(ENVOY, a_span(1, 1)), now_unix_ns=1)
 
     assert (0, 1) == (summarise(store)["total"], summarise(store)["dropped_messages"])
+
+
+@pytest.mark.parametrize("export", [b"", b"\n\x00"])
+def test_exports_without_spans_take_their_room_too(export: bytes) -> None:
+    """Keeping a message takes memory beside its bytes, so that ever so many small ones are bounded as well."""
+    store = a_store(max_bytes=10_000)
+    for _ in range(1000):
+        store.add(export, now_unix_ns=1)
+
+    assert summarise(store)["dropped_messages"] >= 900
 
 
 def test_spans_per_trace_are_bounded() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +92,20 @@ def test_any_parents_give_a_finite_tree_with_all_spans(parents: list[str]) -> No
     tree = to_tree(a_trace(*spans))
 
     assert len(spans) == _count(tree["roots"])
+
+
+def test_a_chain_of_spans_of_any_length_can_be_written() -> None:
+    """Spans that nest more deeply than JSON is written stand beside the root as further pieces; none is lost."""
+    ids = [f"{number:016x}" for number in range(1, 257)]
+    spans = [a_span(one, parent) for one, parent in zip(ids, ["", *ids], strict=False)]
+
+    tree = to_tree(a_trace(*spans))
+
+    assert tree == orjson.loads(orjson.dumps(tree))
+    assert len(spans) == _count(tree["roots"])
+    assert [(ids[0], False), (ids[100], True), (ids[200], True)] == [
+        (node["span_id"], node.get("is_detached", False)) for node in tree["roots"]
+    ]
 
 
 def test_the_answer_is_json() -> None:
