@@ -87,7 +87,7 @@ def render(
     """Write Envoy's configuration from a fleet file."""
     from extproc.gateway.render import render_envoy_yaml
 
-    text = render_envoy_yaml(_settings_or_exit(fleet), eds_dir)
+    text = render_envoy_yaml(_settings_or_exit(fleet), eds_dir, source=fleet)
     if output is None:
         print(text, end="")
         return

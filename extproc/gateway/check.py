@@ -62,7 +62,7 @@ def check(path: Path) -> CheckReport:
     rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes, unfitted_models)
     warnings = [warning for rule in rules for warning in rule(settings)]
     if path.name == "fleet.yaml":
-        warnings.extend(_stale(settings, path.with_name("envoy.yaml")))
+        warnings.extend(_stale(settings, path, path.with_name("envoy.yaml")))
     return CheckReport(path=path, settings=settings, problems=(), warnings=tuple(warnings))
 
 
@@ -183,11 +183,12 @@ def _sizes(settings: Settings) -> Iterator[str]:
         )
 
 
-def _stale(settings: Settings, rendered: Path) -> Iterator[str]:
+def _stale(settings: Settings, fleet: Path, rendered: Path) -> Iterator[str]:
     """Warn when Envoy's configuration beside the file was rendered from something else."""
     try:
         current = rendered.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return
-    if current != render_envoy_yaml(settings):
-        yield f"{rendered} does not match: run `ttca render`"
+    # The first line names the fleet file as it was called then.
+    if current.partition("\n")[2] != render_envoy_yaml(settings).partition("\n")[2]:
+        yield f"{rendered} does not match: run `ttca render {fleet} -o {rendered}`"

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+SOURCE: Final = "# Rendered by `ttca render` from {}: edit that file, not this one.\n"
+"""First line; the fleet file is named as whoever rendered it named it."""
+
 HEADING: Final = """\
-# Rendered by `ttca render` from envoy/fleet.yaml: edit that file, not this one.
 #
 # A request's way: early_header_mutation_extensions strip what would steer; ttca.decide asks the service, which names
 # the cluster and the ordered hosts; the route "decided" takes them; override_host walks the hosts, one per try;

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 )
 def test_a_committed_configuration_is_the_rendered_one(fleet: str, rendered: str) -> None:
     """`make render` writes it again."""
-    text = render_envoy_yaml(load_settings(ROOT / "envoy" / fleet))
+    text = render_envoy_yaml(load_settings(ROOT / "envoy" / fleet), source=Path("envoy") / fleet)
 
     assert text == (ROOT / "envoy" / rendered).read_text(encoding="utf-8")
 

@@ -106,9 +106,12 @@ def test_an_outdated_rendering_beside_the_file_is_told(tmp_path: Path) -> None:
     """Envoy would run something else than the file says."""
     checked(tmp_path, VALID)
     rendered = tmp_path / "envoy.yaml"
-    rendered.write_text(render_envoy_yaml(load_settings(tmp_path / "fleet.yaml")), encoding="utf-8")
+    text = render_envoy_yaml(load_settings(tmp_path / "fleet.yaml"), source=Path("called/otherwise.yaml"))
+    rendered.write_text(text, encoding="utf-8")
     fresh = check(tmp_path / "fleet.yaml").warnings
     rendered.write_text("old", encoding="utf-8")
     stale = check(tmp_path / "fleet.yaml").warnings
 
-    assert [f"{rendered} does not match: run `ttca render`"] == [text for text in stale if text not in fresh]
+    assert [f"{rendered} does not match: run `ttca render {tmp_path / 'fleet.yaml'} -o {rendered}`"] == [
+        text for text in stale if text not in fresh
+    ]

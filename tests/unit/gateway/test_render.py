@@ -23,6 +23,15 @@ def test_the_directory_is_the_files_unless_another_is_named(settings: Settings) 
     assert "/elsewhere/fleet.json" in render_envoy_yaml(settings, Path("/elsewhere"))
 
 
+def test_the_first_line_names_the_fleet_file(settings: Settings) -> None:
+    """As whoever renders it calls it: the reader is to edit that one."""
+    text = render_envoy_yaml(settings, source=Path("clusters/eu/fleet.yaml"))
+
+    assert text.startswith(
+        "# Rendered by `ttca render` from clusters/eu/fleet.yaml: edit that file, not this one.\n"
+    )
+
+
 def test_rendering_is_repeatable(settings: Settings) -> None:
     """The same file gives the same text, byte for byte."""
     assert render_envoy_yaml(settings) == render_envoy_yaml(settings)
