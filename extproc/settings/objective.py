@@ -11,6 +11,9 @@ from extproc.settings.section import Section
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
+"""How long something may take or wait: a week at most, which every timer and Envoy's durations hold."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -18,6 +18,7 @@ from extproc.settings.objective import (
     OverridesSettings,
     Positive,
     QualityNormName,
+    Seconds,
     Share,
 )
 from extproc.settings.quality import QualitySettings
@@ -222,15 +223,15 @@ class PolicySettings(Section):
 class BudgetSettings(Section):
     """What one request may take."""
 
-    request_timeout_seconds: Positive = Field(
+    request_timeout_seconds: Seconds = Field(
         default=300.0, description="For a whole request, retries included, in seconds."
     )
-    per_try_timeout_seconds: Positive | None = Field(
+    per_try_timeout_seconds: Seconds | None = Field(
         default=None,
         description="For one try until its answer is complete, in seconds; null: only the whole is bounded. "
         "It ends streams too, so leave room for the longest one.",
     )
-    deadline_seconds: Positive | None = Field(
+    deadline_seconds: Seconds | None = Field(
         default=None,
         description="When an answer stops being useful, in seconds, for requests that do not say so themselves "
         "(`x-ttca-deadline-ms`); null: never.",
@@ -265,10 +266,10 @@ class BudgetSettings(Section):
 class ScrapeSettings(Section):
     """Reading each instance's `/metrics`."""
 
-    interval_seconds: Positive = Field(
+    interval_seconds: Seconds = Field(
         default=1.0, description="Time between two scrapes of an instance, in seconds."
     )
-    timeout_seconds: Positive = Field(
+    timeout_seconds: Seconds = Field(
         default=0.8, description="For one scrape, in seconds; at most the interval."
     )
     jitter: Share = Field(

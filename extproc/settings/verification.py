@@ -72,7 +72,7 @@ class VerificationSettings(Section):
         default=False, description="An answer that the client's own `max_tokens` cut is wrong."
     )
     refusal_is_failure: bool = Field(default=False, description="A refusal is wrong.")
-    min_mean_logprob: Annotated[float, Field(le=0)] | None = Field(
+    min_mean_logprob: Annotated[float, Field(le=0, allow_inf_nan=False)] | None = Field(
         default=None,
         description="Least mean log-probability per token of an answer that carries them; null: no opinion.",
     )

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from extproc.decide.order import Policy
 from extproc.settings.load import parse_settings
+from extproc.settings.problems import SettingsError
 from extproc.settings.schema import InstanceSettings, PolicyName, Settings
 
 
@@ -54,6 +55,24 @@ def test_settings_cannot_be_changed(valid_text: str) -> None:
 def test_an_instance_is_a_text_or_a_mapping(value: object) -> None:
     """The short form is for the usual case."""
     assert InstanceSettings(address="10.0.0.1:80", draining=False) == InstanceSettings.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "budgets: {request_timeout_seconds: 1.0e+300}",
+        "budgets: {per_try_timeout_seconds: 604801}",
+        "budgets: {deadline_seconds: .inf}",
+        "scrape: {interval_seconds: 1.0e+9}",
+        "verification: {min_mean_logprob: -.inf}",
+    ],
+)
+def test_figures_beyond_all_use_are_refused(valid_text: str, section: str) -> None:
+    """A time of more than a week is a slip of the pen, which Envoy or a timer could not take, and infinity is no threshold."""
+    name = section.partition("{")[2].partition(":")[0]
+
+    with pytest.raises(SettingsError, match=name):
+        parse_settings(f"{valid_text}{section}\n", Path("f"))
 
 
 def test_every_field_is_described() -> None:
