@@ -90,6 +90,7 @@ def parse_request(
         choices=reading.choices,
         text=profile(reading.prompt.parts),
         grams=hash_grams(reading.prompt.parts) if wants_words() else b"",
+        has_unseen_text=reading.has_unseen_text,
         prompt_token_ids=reading.prompt.token_ids,
         longest_share=reading.prompt.longest_share,
         messages=reading.prompt.messages,

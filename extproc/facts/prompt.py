@@ -153,6 +153,7 @@ class Reading(NamedTuple):
     max_output_tokens: int | None
     choices: int
     wants_stream_usage: bool
+    has_unseen_text: bool = False
 
 
 def _mixed_sequences(sequences: list[object], name: str) -> BadRequestError:

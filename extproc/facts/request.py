@@ -36,6 +36,7 @@ class RequestFacts:
         text: UTF-8 bytes of everything that will be tokenised, by category (tools and their schemas included).
         grams: Hashed words and pairs of words of the text, as `facts.grams.hash_grams` gives them; empty when nobody
             wants to know them.
+        has_unseen_text: True when the model reads more than the body holds: an answer that it refers to.
         prompt_token_ids: Number of prompt tokens given as token ids: exact, not estimated.
         longest_share: Share of `text` and `prompt_token_ids`, both sums over all sequences, that the longest
             sequence has, in (0, 1]; it alone is held against a context length, while the sums are the work.
@@ -62,6 +63,7 @@ class RequestFacts:
     choices: int = 1
     text: TextProfile = field(default_factory=TextProfile)
     grams: bytes = b""
+    has_unseen_text: bool = False
     prompt_token_ids: int = 0
     longest_share: float = 1.0
     messages: int = 0

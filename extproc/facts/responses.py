@@ -29,6 +29,15 @@ def read_responses(body: JsonObject) -> Reading:
         max_output_tokens=read_int(body, "max_output_tokens", minimum=1, maximum=MAX_TOKENS),
         choices=1,
         wants_stream_usage=True,
+        has_unseen_text=_refers_elsewhere(body),
+    )
+
+
+def _refers_elsewhere(body: JsonObject) -> bool:
+    """Tell whether the model reads what the instance keeps, beside what the body holds."""
+    items = body.get("input")
+    return body.get("previous_response_id") is not None or (
+        isinstance(items, list) and any(item.get("type") == "item_reference" for item in items)
     )
 
 

@@ -61,7 +61,8 @@ def write_decision(fields: Mapping[str, Value], plan: Plan, facts: RequestFacts)
     fields[PROMPT_TOKENS_UPPER].number_value = plan.budget.prompt_tokens_upper
     fields[OUTPUT_TOKENS].number_value = plan.budget.output_tokens
     fields[OUTPUT_IS_GIVEN].bool_value = plan.budget.output_is_given
-    fields[TEXT].string_value = encode_text(facts.text)
+    # The tokens that an instance reports say nothing of the body's text when it has read more than that.
+    fields[TEXT].string_value = "" if facts.has_unseen_text else encode_text(facts.text)
     fields[PROMPT_TOKEN_IDS].number_value = facts.prompt_token_ids
     fields[MESSAGES].number_value = facts.messages
     fields[IMAGES].number_value = facts.images

@@ -19,6 +19,21 @@ def test_a_string_is_one_message() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, False),
+        ({"previous_response_id": None}, False),
+        ({"previous_response_id": "resp_1"}, True),
+        ({"input": [{"role": "user", "content": "a"}]}, False),
+        ({"input": [{"role": "user", "content": "a"}, {"type": "item_reference", "id": "x"}]}, True),
+    ],
+)
+def test_what_the_instance_keeps_is_not_in_the_body(fields: dict[str, Any], expected: bool) -> None:
+    """A request that goes on from an earlier answer, or refers to a part of it, has text that nobody sees here."""
+    assert expected == read_responses({"input": "hi", **fields}).has_unseen_text
+
+
 def test_items_of_every_kind_are_collected() -> None:
     """Messages, reasoning, calls and their results are part of the prompt; images are counted."""
     items = [

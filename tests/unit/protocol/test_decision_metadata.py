@@ -75,6 +75,16 @@ def test_the_fields_are_readable(make_plan: MakePlan, make_facts: MakeFacts) -> 
     assert 4 == fields["candidates"]
 
 
+def test_text_is_left_out_where_the_model_reads_more(make_plan: MakePlan, make_facts: MakeFacts) -> None:
+    """The reported tokens are of all that it read, so that they say nothing of this text."""
+    written = Struct()
+    facts = make_facts(text=TextProfile(((FIRST, 12),)), has_unseen_text=True)
+    write_decision(written.fields, make_plan(), facts)
+
+    read = read_decision(written.fields)
+    assert TextProfile() == (read.text if read else None)
+
+
 def test_what_became_of_a_wish_is_there_for_envoy_to_tell(make_plan: MakePlan, make_facts: MakeFacts) -> None:
     """The route makes a response header of it; without a wish there is none."""
     written, silent = Struct(), Struct()
