@@ -21,7 +21,7 @@ from aiohttp import web
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from extproc.assembly import assemble
-from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
+from extproc.calibrate.outcome import Outcome, TryRecord
 from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Plan
 from extproc.facts.parse import parse_request
@@ -42,6 +42,7 @@ from extproc.server.from_settings import (
 )
 from extproc.server.health import HealthService
 from extproc.server.judge import HttpJudge
+from extproc.server.judged import verdict_record
 from extproc.server.otlp_receiver import otlp_handler
 from extproc.server.quality_upkeep import QualityUpkeep, quality_model_reading
 from extproc.server.scraper import Scraper
@@ -62,8 +63,6 @@ from extproc.telemetry.trace_store import StoreSink, TraceStore
 from extproc.telemetry.trace_tree import traces_payload
 from extproc.verify.judge import JudgeCall
 from extproc.verify.schema import SchemaCache
-from extproc.verify.transport import CUT_REASONS
-from extproc.verify.verdict import VerdictKind
 
 logger = logging.getLogger(__name__)
 
@@ -280,25 +279,9 @@ class Application:
     def _judged(self, record: AttemptRecord) -> None:
         if record.is_overflow:
             self._overflowed(record)
-            return
-        if record.verdict.kind is VerdictKind.UNVERIFIED:
-            return
-        self.router.record_verdict(
-            VerdictRecord(
-                decision_id=record.decision_id,
-                model=record.model,
-                address=record.address,
-                chance=record.chance,
-                is_correct=record.verdict.kind is VerdictKind.ACCEPTED,
-                goes_on=record.goes_on,
-                next_address=record.next_address or None,
-                prompt_tokens=record.prompt_tokens,
-                completion_tokens=record.completion_tokens,
-                was_cut=record.verdict.reason in CUT_REASONS,
-                answer_seconds=record.answer_seconds,
-            ),
-            time.monotonic(),
-        )
+        verdict = verdict_record(record)
+        if verdict is not None:
+            self.router.record_verdict(verdict, time.monotonic())
 
     def _told(self, session: str, attempt: int | None, correct: bool) -> bool:
         return self.router.feedback(session, attempt=attempt, is_correct=correct, now=time.monotonic())

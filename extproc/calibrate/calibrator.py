@@ -15,6 +15,14 @@ MOST_LESSONS_SAVED = 100.0
 """Lessons that quiet times save up for a burst, such as the first requests after a start."""
 
 
+def is_all_taught(record: VerdictRecord) -> bool:
+    """True when the end of the request has nothing to add to a judged answer.
+
+    It tells the length of the last try's answer alone, not whether anybody but the client cut it, nor that it is none.
+    """
+    return record.goes_on or record.was_cut or not record.is_answer
+
+
 class Calibrator:
     """Turns outcomes into observations; an outcome without usage teaches nothing, least of all zero."""
 
@@ -98,8 +106,7 @@ class Calibrator:
         """
         if not self._may_learn(now):
             return
-        if record.completion_tokens is not None and record.goes_on:
-            # Of a request's tries the access log tells the last one's length only.
+        if record.completion_tokens is not None and record.choices == 1 and is_all_taught(record):
             self._outputs.learn(record.model, met.text, record.completion_tokens, was_cut=record.was_cut)
         if met.load is None or met.address != record.address:
             # Envoy has gone on to a host that nobody looked at.

@@ -36,7 +36,7 @@ class DecisionRecord:
         prompt_tokens_upper: Conservative prompt tokens.
         output_tokens: Output tokens provided for.
         output_is_given: True when the client stated the output limit.
-        text: The prompt's bytes by category, for calibration.
+        text: The prompt's bytes by category, for calibration; empty when the model reads more than the body holds.
         prompt_token_ids: Prompt tokens that were given as ids.
         messages: Number of messages.
         images: Number of images; a prompt with images does not calibrate text ratios.
@@ -122,11 +122,13 @@ class VerdictRecord:
         address: Where.
         chance: What was given for the answer's being right; None when nobody estimated it.
         is_correct: The verdict.
+        is_answer: False when the instance failed, and no answer came that could be right or wrong.
         goes_on: True when Envoy makes another attempt.
         next_address: Where; None for the plan's next instance.
         prompt_tokens: Tokens of the prompt; None when the instance did not say.
-        completion_tokens: Tokens of the answer; None when the instance did not say.
-        was_cut: True when a limit ended the answer.
+        completion_tokens: Tokens of all its choices together; None when the instance did not say.
+        choices: Answers that were asked for.
+        was_cut: True when a limit ended one of them, whoever set it and whatever the verdict.
         answer_seconds: From the try's start until the whole answer had come; None when that is not known.
     """
 
@@ -139,6 +141,8 @@ class VerdictRecord:
     next_address: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    is_answer: bool = True
+    choices: int = 1
     was_cut: bool = False
     answer_seconds: float | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from extproc.calibrate.calibrator import Calibrator
+from extproc.calibrate.calibrator import Calibrator, is_all_taught
 from extproc.calibrate.lessons import LessonBook
 from extproc.calibrate.outcome import Outcome, TryRecord, VerdictRecord
 from extproc.decide.encounters import Encounters, Met
@@ -54,27 +54,19 @@ class Reports:
     def verdict(self, record: VerdictRecord, now: float) -> None:
         """Take note of what verification said of an answer, and pass the charge on when Envoy makes another attempt."""
         decision_id = record.decision_id
-        self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
+        if record.is_answer:
+            self._learn_verdict(record, now)
         self._sessions.verified(
             decision_id,
             model=record.model,
             address=record.address,
-            is_correct=record.is_correct,
+            is_correct=record.is_correct if record.is_answer else None,
             is_delivered=not record.goes_on,
         )
-        if record.completion_tokens is not None:
-            self._estimators.limits.learn(
-                record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
-            )
-        met = self._encounters.of(decision_id)
-        if met is not None:
-            self._calibrator.learn_answer(
-                record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
-            )
         if record.goes_on:
             self._book.advance(decision_id, record.address, record.next_address, now=now)
         if record.goes_on or record.answer_seconds is not None:
-            self._encounters.go_on(decision_id, record.address if record.goes_on else "")
+            self._encounters.go_on(decision_id, record.address if is_all_taught(record) else "")
 
     def feedback(self, session: str, *, attempt: int | None, is_correct: bool, now: float) -> bool:
         """Take a client's word on an answer; False when this replica knows of no such answer."""
@@ -146,6 +138,19 @@ class Reports:
         if model == outcome.decision.model:
             return outcome
         return replace(outcome, decision=replace(outcome.decision, model=model))
+
+    def _learn_verdict(self, record: VerdictRecord, now: float) -> None:
+        decision_id = record.decision_id
+        self._learn(decision_id, record.model, record.chance, is_correct=record.is_correct)
+        if record.completion_tokens is not None and record.choices == 1:
+            self._estimators.limits.learn(
+                record.model, record.completion_tokens, is_correct=record.is_correct, was_cut=record.was_cut
+            )
+        met = self._encounters.of(decision_id)
+        if met is not None:
+            self._calibrator.learn_answer(
+                record, met, now=now, sequences_meanwhile=self._beside(met, record.address, now)
+            )
 
     def _end_in_session(self, outcome: Outcome, decision_id: str, now: float) -> None:
         """Tell a session that an answer came, or none, so that asking again says something about it, or nothing."""

@@ -60,6 +60,7 @@ class _Try:
     budget: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    was_cut: bool = False
     answered_unix_ns: int | None = None
 
 
@@ -126,6 +127,7 @@ class AttemptServer:
             checked = self._verifier.verify(exchange.plan, answer)
             attempt.prompt_tokens = checked.usage.prompt_tokens
             attempt.completion_tokens = checked.usage.completion_tokens
+            attempt.was_cut = checked.was_cut
             verdict = checked.verdict
             if checked.judge_call is not None and self._ask_judge is not None:
                 exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
@@ -163,6 +165,8 @@ class AttemptServer:
             has_session=plan.has_session,
             prompt_tokens=attempt.prompt_tokens,
             completion_tokens=attempt.completion_tokens,
+            choices=plan.choices,
+            was_cut=attempt.was_cut,
             answer_seconds=(
                 (attempt.answered_unix_ns - attempt.start_unix_ns) / 1e9 if attempt.answered_unix_ns else None
             ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from extproc.decide.attempts import CarriedPlan, CarriedSpec
 from extproc.errors import RoutingError
-from extproc.facts.answer import Usage
+from extproc.facts.answer import FinishReason, Usage
 from extproc.facts.json_body import JsonObject, read_object
 from extproc.facts.request import Api
 from extproc.facts.response import parse_response
@@ -23,6 +23,8 @@ from extproc.verify.verdict import Verdict, VerdictKind
 NO_USAGE = Usage()
 """Of an answer that did not say."""
 
+_CUT = frozenset((FinishReason.LENGTH, FinishReason.CONTEXT_FULL))
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -32,11 +34,13 @@ class Checked:
         verdict: Their word.
         usage: Token counts as the instance reported them.
         judge_call: The call to make for the judge's word; None when that is not wanted.
+        was_cut: True when a limit ended one of the answers, whoever set it.
     """
 
     verdict: Verdict
     usage: Usage = NO_USAGE
     judge_call: JudgeCall | None = None
+    was_cut: bool = False
 
 
 class AnswerVerifier:
@@ -82,7 +86,8 @@ class AnswerVerifier:
         call = None
         if self.policy.judge is not None and wants_judge(spec, verdict):
             call = judge_request(self.policy.judge, document, facts)
-        return Checked(verdict, usage, call)
+        was_cut = any(choice.finish_reason in _CUT for choice in facts.choices)
+        return Checked(verdict, usage, call, was_cut)
 
     def judged(self, checked: Checked, status: int | None, reply: bytes) -> Verdict:
         """Add the external judge's word; a status of None says that no reply came."""

@@ -38,7 +38,7 @@ class _Answer:
         has_come: True once it is known to have reached the client.
         doubted_at: When the client asked again before that was known; None when it did not.
         verdict_at: Instance whose answer verification judged last; empty when it judged none.
-        verdict: What it said.
+        verdict: What it said; None that no answer came, since the instance failed.
         lessons: How many of the words on it have taught something.
     """
 
@@ -53,7 +53,7 @@ class _Answer:
     has_come: bool = False
     doubted_at: float | None = None
     verdict_at: str = ""
-    verdict: bool = False
+    verdict: bool | None = None
     lessons: int = 0
 
 
@@ -168,7 +168,7 @@ class SessionBook:
             self._by_decision.pop(session.answers.pop(0).decision_id, None)
 
     def verified(
-        self, decision_id: str, *, model: str, address: str, is_correct: bool, is_delivered: bool
+        self, decision_id: str, *, model: str, address: str, is_correct: bool | None, is_delivered: bool
     ) -> None:
         """Take note of a verdict that has taught its lesson already; the client may still say otherwise.
 
@@ -176,14 +176,16 @@ class SessionBook:
             decision_id: The request.
             model: Who answered.
             address: Where.
-            is_correct: The verdict.
+            is_correct: The verdict; None when the instance failed, and no answer came.
             is_delivered: True when the client gets this answer; False when Envoy is asked for another one, and may refuse.
         """
         answer = self._by_decision.get(decision_id)
         if answer is None:
             return
         answer.verdict_at, answer.verdict = address, is_correct
-        if is_delivered:
+        if is_delivered and is_correct is None:
+            self.unanswered(decision_id)
+        elif is_delivered:
             self._settle(answer, model, address)
 
     def served(self, decision_id: str, *, model: str, address: str, now: float) -> Judged | None:
@@ -194,6 +196,9 @@ class SessionBook:
         """
         answer = self._by_decision.get(decision_id)
         if answer is None:
+            return None
+        if answer.verdict_at == address and answer.verdict is None:
+            self.unanswered(decision_id)
             return None
         self._settle(answer, model, address)
         doubted_at, answer.doubted_at = answer.doubted_at, None

@@ -77,6 +77,8 @@ class AttemptRecord:
         has_session: True when the client judges for itself.
         prompt_tokens: Prompt tokens as the instance counted them; None when unknown.
         completion_tokens: Output tokens as the instance counted them; None when unknown.
+        choices: Answers that were asked for.
+        was_cut: True when a limit ended one of the answers, the client's or the instance's; False when nobody looked.
         answer_seconds: From the try's start until the whole answer had come, before it was judged; None without one.
         elapsed_seconds: Since TTCA began to count; None when that is unknown.
         start_unix_ns: When the try began.
@@ -105,6 +107,8 @@ class AttemptRecord:
     end_unix_ns: int
     next_address: str = ""
     prompt_tokens: int | None = None
+    choices: int = 1
+    was_cut: bool = False
     answer_seconds: float | None = None
 
     @property

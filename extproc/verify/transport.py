@@ -80,8 +80,10 @@ def _check_finish(spec: TransportSpec, choice: Choice, tokens: int | None, cut: 
 CONTEXT_OVERFLOW: Final = "transport.context_overflow"
 """Reason of a rejection that says nothing of an answer: the instance found the request too long."""
 
-CUT_REASONS = frozenset({"transport.context-full", "transport.own-limit"})
-"""Reasons of rejections that say that a limit ended the answer."""
+NO_ANSWER_REASONS: Final = frozenset({
+    "transport.status", "transport.error", "transport.unreadable", "transport.abort",
+})  # fmt: skip
+"""Reasons of rejections that say that the instance failed: no model's answer came that could be right or wrong."""
 
 
 def _check_cut(spec: TransportSpec, tokens: int | None, cut: int) -> Finding | None:

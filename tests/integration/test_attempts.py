@@ -148,11 +148,22 @@ def test_a_verdict_reaches_client_and_listeners(
         record.traceparent, record.request_id, record.decision_id, record.address, record.model, record.number,
         record.chance, record.completion_tokens, record.elapsed_seconds, record.goes_on, record.is_last,
     )  # fmt: skip
-    assert record.prompt_tokens == 11
+    assert (11, 1, False) == (record.prompt_tokens, record.choices, record.was_cut)
     assert record.answer_seconds is not None
     assert 0.0 <= record.answer_seconds <= record.seconds
     [(plan, answer)] = verifier.seen
     assert ("1", b"{}") == (plan.spec, answer.body)
+
+
+def test_the_record_tells_what_the_length_is_of(
+    serve: Callable[..., FakeStream], listener: FakeListener
+) -> None:
+    """How many answers were asked for, and whether a limit ended one of them."""
+    checked = Checked(ACCEPTED, Usage(prompt_tokens=11, completion_tokens=7), was_cut=True)
+    serve(a_try(), verifier=FakeVerifier(checked))
+
+    [record] = listener.records
+    assert (1, True) == (record.choices, record.was_cut)
 
 
 @pytest.mark.parametrize("goes_on", [True, False])

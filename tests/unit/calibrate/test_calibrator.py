@@ -239,3 +239,24 @@ def test_what_is_not_known_of_a_judged_answer_teaches_no_latency(
     )
 
     assert not latency.lessons
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [("m", TEXT, 50, {"was_cut": False})]),
+        ({"was_cut": True}, [("m", TEXT, 50, {"was_cut": True})]),
+        ({"choices": 8}, []),
+        ({"goes_on": False}, []),
+        ({"goes_on": False, "was_cut": True}, [("m", TEXT, 50, {"was_cut": True})]),
+    ],
+)
+def test_a_judged_answer_teaches_its_length_where_the_log_would_not(
+    hearing: tuple[Calibrator, Heard, HeardOfLatency], changes: dict[str, Any], expected: list[Any]
+) -> None:
+    """The log tells the last answer's, and not whether the instance cut it; several answers have no length together."""
+    calibrator, heard, _ = hearing
+    met = Met(address="10.0.0.1:1", text=TEXT, load=LOAD, at=1.0)
+    calibrator.learn_answer(a_verdict(**changes), met, now=4.0, sequences_meanwhile=0.0)
+
+    assert expected == heard.outputs

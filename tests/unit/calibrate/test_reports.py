@@ -12,6 +12,7 @@ from extproc.decide.attempts import AttemptContext
 from extproc.decide.order import Policy
 from extproc.decide.plan import Plan
 from extproc.decide.planner import Verification
+from extproc.estimate.answer_limits import AnswerLimitEstimator
 from extproc.estimate.latency import LatencyEstimator
 from extproc.estimate.latency_records import LoadAtDecision
 from extproc.estimate.output_length import OutputLengthEstimator
@@ -269,3 +270,50 @@ def test_what_is_beside_a_request_is_measured_while_it_lasts(
         router.record(the_outcome(plan, facts, instance_seconds=5.0), 15.0)
 
     assert [beside] * (1 + beside) == pytest.approx([float(found or 0.0) for _, _, found in taught.latencies])
+
+
+ANSWER = {"prompt_tokens": 10, "completion_tokens": 200, "answer_seconds": 1.0}
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_failure_of_the_instance_is_no_wrong_answer(
+    cascade: Router, make_facts: Callable[..., RequestFacts], taught: Taught, goes_on: bool
+) -> None:
+    """The charge moves on; model, lengths, times and the session learn nothing, not from what is delivered either."""
+    told: list[Lesson] = []
+    cascade.lessons.tell = told.append
+    facts = make_facts(session="s")
+    plan = cascade.route(facts, now=0.0, decision_id="d")
+    verdict = the_verdict(plan, is_answer=False, goes_on=goes_on, **ANSWER)
+    cascade.record_verdict(verdict, 1.0)
+    charged = cascade.book.sequences_by_address()
+    cascade.record(the_outcome(plan, facts, usage=Usage(prompt_tokens=10, completion_tokens=200)), 1.1)
+    cascade.route(facts, now=2.0, decision_id="e")
+
+    assert (0, 1) if goes_on else (1, 0) == (charged["10.0.0.1:1"], charged["10.0.0.2:1"])
+    assert ([], [], []) == (told, taught.lengths, taught.latencies)
+    assert 0 == cascade._estimators.quality.samples("fast")
+    assert cascade._estimators.limits.state() == AnswerLimitEstimator().state()
+    assert () == cascade.sessions.history("s", 2.0).judged_models
+
+
+def test_an_answer_that_the_instance_cut_teaches_its_length_once(
+    cascade: Router, make_facts: Callable[..., RequestFacts], taught: Taught
+) -> None:
+    """Delivered as it is: the log's word on it, which knows of the client's limit alone, is not wanted."""
+    facts = make_facts()
+    plan = cascade.route(facts, now=0.0, decision_id="d")
+    cascade.record_verdict(the_verdict(plan, was_cut=True, **ANSWER), 1.0)
+    cascade.record(the_outcome(plan, facts, usage=Usage(prompt_tokens=10, completion_tokens=200)), 1.1)
+
+    assert [("fast", 200)] == taught.lengths
+
+
+def test_several_choices_say_nothing_of_an_answers_limits(
+    cascade: Router, make_facts: Callable[..., RequestFacts]
+) -> None:
+    """Their tokens are one sum."""
+    plan = cascade.route(make_facts(), now=0.0, decision_id="d")
+    cascade.record_verdict(the_verdict(plan, choices=8, is_correct=True, **ANSWER), 1.0)
+
+    assert cascade._estimators.limits.state() == AnswerLimitEstimator().state()

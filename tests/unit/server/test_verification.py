@@ -111,3 +111,25 @@ def test_a_judge_is_asked_and_heard(status: int | None, reply: bytes, kind: Verd
     assert spec.needs_request
     assert checked.judge_call is not None
     assert kind is verifier.judged(checked, status, reply).kind
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [(("stop",), False), (("length",), True), (("stop", "length"), True), (("tool_calls", "stop"), False)],
+)
+def test_an_answer_that_a_limit_ended_is_told_of(
+    verifier: AnswerVerifier, reasons: tuple[str, ...], expected: bool
+) -> None:
+    """Whichever of the choices it is, and whatever the verdict says."""
+    choices = [
+        {"index": index, "message": {"role": "assistant", "content": "Paris"}, "finish_reason": reason}
+        for index, reason in enumerate(reasons)
+    ]
+    body = orjson.dumps({"choices": choices, "usage": {"prompt_tokens": 3, "completion_tokens": 90}})
+    for expectation in ("exact:Paris", "exact:Rome"):
+        spec = verifier.specify(
+            api=CHAT, request_body=request(max_tokens=9, n=len(reasons)), expectation=expectation
+        )
+        checked = verifier.verify(CarriedPlan(api=CHAT, spec=spec.text), answer("", body=body))
+
+        assert expected == checked.was_cut
