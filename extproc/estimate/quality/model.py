@@ -13,6 +13,9 @@ from extproc.estimate.quality.coupling import MOST_LOG_ODDS, WEIGHTS, Floats, ta
 from extproc.estimate.quality.features import NUMBERS, PromptFeatures
 from extproc.facts.grams import GRAMS
 
+MOST_WEIGHT = 1e9
+"""Largest figure of a fit: far beyond any, and sums of products of such are finite, so that no chance becomes NaN."""
+
 STEEPEST = 5.0
 """Steepest slope of a model: beyond, the nodes are too far apart for it."""
 
@@ -106,7 +109,7 @@ class QualityModel:
         fit_id: Tells one stored fit from another; empty for a model that was not read from a model directory.
 
     Raises:
-        ValueError: An array has another shape than its description, or holds what is no finite number.
+        ValueError: An array has another shape than its description, or holds what is no number within `MOST_WEIGHT`.
     """
 
     names: tuple[str, ...]
@@ -213,8 +216,9 @@ def _check(model: QualityModel) -> None:
     for name, (array, shape) in expected.items():
         if array.shape != shape:
             raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite numbers")
+        # NaN fails every comparison.
+        if not (np.abs(array) <= MOST_WEIGHT).all():
+            raise ValueError(f"{name}: expected numbers from {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
     if len(set(model.names)) != len(model.names):
         raise ValueError("names: a model is named twice")
     if not ((model.slopes >= 0.0) & (model.slopes <= STEEPEST)).all() or not 1.0 <= model.novel_slope <= 2.0:

@@ -115,7 +115,8 @@ def test_unfamiliar_prompts_have_steeper_slopes(make_model: MakeModel) -> None:
     ("changes", "complaint"),
     [
         ({"bias": np.zeros(3)}, "bias"),
-        ({"bias": np.array([0.0, np.nan, 0.0, 0.0])}, "finite"),
+        ({"bias": np.array([0.0, np.nan, 0.0, 0.0])}, "bias: expected numbers from"),
+        ({"number_weights": np.full((len(NUMBERS), 4), -1e308)}, "number_weights: expected numbers from"),
         ({"slopes": np.array([1.0, -1.0, 1.0, 1.0])}, "slopes"),
         ({"names": ("a", "a", "b")}, "twice"),
         ({"number_weights": np.zeros((2, 4))}, "number_weights"),
@@ -123,7 +124,7 @@ def test_unfamiliar_prompts_have_steeper_slopes(make_model: MakeModel) -> None:
     ],
 )
 def test_malformed_arrays_are_refused(make_model: MakeModel, changes: dict[str, Any], complaint: str) -> None:
-    """An array of another shape, or with what is no number, says which."""
+    """An array of another shape, with what is no number, or with one that adds up to none, says which."""
     with pytest.raises(ValueError, match=complaint):
         make_model(**changes)
 
