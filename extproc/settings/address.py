@@ -22,8 +22,16 @@ def split_host_port(address: str) -> tuple[str, int]:
     """Split `host:port` or `[ipv6]:port`, without the brackets.
 
     Raises:
-        ValueError: There is no host, or the port is not within 1 to 65535.
+        ValueError: There is more than host and port, or no host, or the port is not within 1 to 65535.
     """
+    if is_unix(address):
+        raise ValueError("a Unix socket cannot stand here")
+    scheme, is_url, _ = address.partition("://")
+    if is_url:
+        raise ValueError(f"leave out '{scheme}://'")
+    bare, has_path, path = address.partition("/")
+    if has_path and bare:
+        raise ValueError(f"leave out '/{path}'")
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

@@ -6,11 +6,13 @@ They read the raw tree and skip what has the wrong type, so that they speak in t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from extproc.settings.address import SELF, canonical_ip_port, is_unix, split_host_port
+from extproc.settings.address import canonical_ip_port, is_unix, split_host_port
 from extproc.settings.document import Path
 from extproc.settings.expectation import settings_schema
+from extproc.settings.problems import path_text
 from extproc.settings.schema import AUTO, RESERVED_CLUSTER_NAMES
 from extproc.settings.translate import Complaint, closest
 from extproc.settings.weighing import find_odd_weights
@@ -34,8 +36,9 @@ def _names(tree: Tree) -> Iterator[Complaint]:
             if not isinstance(name, str):
                 continue
             if name in seen:
+                other = (section, seen[name], "name")
                 message = f"got {name!r}, the name of {section}[{seen[name]}] already, expected a unique name"
-                yield Complaint((section, index, "name"), message)
+                yield Complaint((section, index, "name"), message, other=other)
             seen.setdefault(name, index)
             if section == "clusters" and name in RESERVED_CLUSTER_NAMES:
                 message = f"got {name!r}, expected a name that Envoy's configuration does not use itself"
@@ -49,6 +52,8 @@ def _references(tree: Tree) -> Iterator[Complaint]:
     pools = {
         item["name"]: index for index, item in _mappings(tree, "pools") if isinstance(item.get("name"), str)
     }
+    if _nameless(tree, "pools", "name"):  # a mistake of its own, and it may be the one that is meant
+        return
     used = [
         (index, item["pool"])
         for index, item in _mappings(tree, "clusters")
@@ -91,16 +96,17 @@ def _thresholds(tree: Tree) -> Iterator[Complaint]:
 
 def _instances(tree: Tree) -> Iterator[Complaint]:
     """There is an instance, and no address is there twice."""
-    seen: dict[str, str] = {}
+    seen: dict[str, Path] = {}
     count = 0
     for cluster_index, index, address in _addresses(tree):
         count += 1
-        place = f"clusters[{cluster_index}].instances[{index}]"
+        place = ("clusters", cluster_index, "instances", index)
         if address in seen:
             yield Complaint(
-                ("clusters", cluster_index, "instances", index),
-                f"got {address}, the address of {seen[address]} already, expected a unique address",
-                "one server serves one cluster; list it once",
+                place,
+                f"got {address}, the address of {path_text(seen[address])} already, expected a unique address",
+                "one server serves one cluster: list it once",
+                other=seen[address],
             )
         seen.setdefault(address, place)
     lists = [cluster.get("instances") for _, cluster in _mappings(tree, "clusters")]
@@ -124,6 +130,7 @@ def _aliases(tree: Tree) -> Iterator[Complaint]:
                 f"got {AUTO!r}, the alias for every model, expected a model's own name",
                 "an alias may be one more --served-model-name of the server, but not its first",
             )
+    some_unknown = _nameless(tree, "clusters", "model")
     aliases = tree.get("aliases")
     if not isinstance(aliases, dict) or not models:
         return
@@ -132,7 +139,7 @@ def _aliases(tree: Tree) -> Iterator[Complaint]:
             message = f"got {alias!r}, which is a model's own name, expected a new name"
             yield Complaint(("aliases", alias), message, "requests for the model would reach other models")
         for index, member in enumerate(members if isinstance(members, list) else ()):
-            if isinstance(member, str) and member not in models:
+            if isinstance(member, str) and member not in models and not some_unknown:
                 hint = closest(member, tuple(models)) or "models: " + ", ".join(sorted(models))
                 yield Complaint(
                     ("aliases", alias, index), f"got {member!r}, expected the model of a cluster", hint
@@ -141,27 +148,30 @@ def _aliases(tree: Tree) -> Iterator[Complaint]:
 
 def _ports(tree: Tree) -> Iterator[Complaint]:
     """No two of our listeners, and no listener and instance, share an address."""
-    taken: dict[int, list[tuple[str, str]]] = {}
-    for path, text in _listeners(tree):
-        if is_unix(text):
-            continue
-        try:
-            host, port = split_host_port(canonical_ip_port(text))
-        except ValueError:
-            continue
-        for other_host, other in taken.get(port, ()):
-            if host == other_host or host in _WILDCARDS or other_host in _WILDCARDS:
-                yield Complaint(path, f"got {text}, taken by {other} already, expected a free port")
-                break
-        taken.setdefault(port, []).append((host, ".".join(str(part) for part in path[:2])))
+    taken: list[_Listener] = []
+    for listener in _listeners(tree):
+        clash = next((other for other in taken if listener.shares_port_with(other)), None)
+        if clash is not None:
+            yield _conflict(listener, clash)
+        taken.append(listener)
     for cluster_index, index, address in _addresses(tree):
         host, port = split_host_port(address)
-        for other_host, other in taken.get(port, ()):
-            if host == other_host:
-                path = ("clusters", cluster_index, "instances", index)
+        for other in taken:
+            if (host, port) == (other.host, other.port):
                 yield Complaint(
-                    path, f"got {address}, taken by {other} already, expected a vLLM server's address"
+                    ("clusters", cluster_index, "instances", index),
+                    f"got {address}, taken by {other} already, expected a vLLM server's address",
+                    other=other.path,
                 )
+
+
+def _conflict(first: _Listener, second: _Listener) -> Complaint:
+    """Complain of what the file says, not of a default that it leaves to us."""
+    here, there = (first, second) if first.is_written else (second, first)
+    hint = "" if there.is_written else f"or give {path_text(there.path)} another one"
+    return Complaint(
+        here.path, f"got {here.text}, taken by {there} already, expected a free port", hint, other=there.path
+    )
 
 
 def _timeouts(tree: Tree) -> Iterator[Complaint]:
@@ -205,12 +215,45 @@ def _addresses(tree: Tree) -> Iterator[tuple[int, int, str]]:
                 yield cluster_index, index, address
 
 
-def _listeners(tree: Tree) -> Iterator[tuple[Path, str]]:
+def _nameless(tree: Tree, section: str, key: str) -> bool:
+    """Tell whether some item lacks what others refer to it by, so that nothing can be said of references."""
+    return any(not isinstance(item.get(key), str) for _, item in _mappings(tree, section))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listener:
+    """An address that we listen on."""
+
+    path: Path
+    text: str
+    host: str
+    port: int
+    is_written: bool
+
+    def __str__(self) -> str:
+        return path_text(self.path) if self.is_written else f"{path_text(self.path)}'s default {self.text}"
+
+    def shares_port_with(self, other: _Listener) -> bool:
+        """Tell whether the two cannot both listen; a wildcard takes the port of every address."""
+        hosts = (self.host, other.host)
+        return self.port == other.port and (hosts[0] == hosts[1] or any(h in _WILDCARDS for h in hosts))
+
+
+def _listeners(tree: Tree) -> Iterator[_Listener]:
     definitions = settings_schema()["$defs"]
     for section, model in (("gateway", "GatewaySettings"), ("service", "ServiceSettings")):
         values = tree.get(section)
         for field in ("listen", "admin"):
-            default = definitions[model]["properties"][field]["default"]
-            text = values.get(field, default) if isinstance(values, dict) else default
-            if isinstance(text, str) and text != SELF:
-                yield (section, field), text
+            written = values if isinstance(values, dict) and field in values else None
+            text = (
+                written[field] if written is not None else definitions[model]["properties"][field]["default"]
+            )
+            if not isinstance(text, str) or is_unix(text):
+                continue
+            try:
+                host, port = split_host_port(canonical_ip_port(text))
+            except ValueError:
+                continue
+            yield _Listener(
+                path=(section, field), text=text, host=host, port=port, is_written=written is not None
+            )

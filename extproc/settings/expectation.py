@@ -31,11 +31,13 @@ class Expectation:
         words: What is expected, such as `an integer >= 1`.
         description: What the field means; empty for unknown places.
         keys: Keys that may stand there, when it is a mapping with fixed keys.
+        choices: Words that may stand there, when there are only so many.
     """
 
     words: str
     description: str = ""
     keys: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @cache
@@ -56,7 +58,7 @@ def expectation_at(path: Path) -> Expectation | None:
     if schema is None:
         return None
     keys = tuple(resolve(schema).get("properties", ()))
-    return Expectation(in_words(schema), description, keys)
+    return Expectation(in_words(schema), description, keys, _choices(schema))
 
 
 def resolve(schema: Schema) -> Schema:
@@ -87,6 +89,12 @@ def in_words(schema: Schema) -> str:
     elif schema.get("minLength") and "pattern" not in schema:
         words = "a text that is not empty"
     return f"{words} {' and '.join(bounds)}" if bounds else words
+
+
+def _choices(schema: Schema) -> tuple[str, ...]:
+    schema = resolve(schema)
+    own = tuple(str(value) for value in schema.get("enum", ()))
+    return own + tuple(choice for option in schema.get("anyOf", ()) for choice in _choices(option))
 
 
 def _number(value: float) -> str:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from extproc.settings.consistency import find_inconsistencies
 from extproc.settings.document import Document, parse_document
+from extproc.settings.document import Path as PlaceInTree
 from extproc.settings.problems import Problem, SettingsError, path_text
 from extproc.settings.schema import Settings
 from extproc.settings.translate import Complaint, complaints_of, shown
@@ -75,8 +76,14 @@ def _placed(complaint: Complaint, document: Document, file: Path) -> Problem:
         column=mark.column if mark is not None else None,
         path=path_text(complaint.path),
         message=complaint.message,
-        hint=complaint.hint,
+        hint="; ".join(part for part in (_whereabouts(complaint.other, document), complaint.hint) if part),
     )
+
+
+def _whereabouts(other: PlaceInTree | None, document: Document) -> str:
+    """Say on which line the other place stands; nothing when the text does not hold it."""
+    mark = document.marks.get(other) if other is not None else None
+    return f"{path_text(other)} is on line {mark.line}" if mark is not None and other is not None else ""
 
 
 def _read(path: Path) -> str:

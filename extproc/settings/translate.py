@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,21 +18,49 @@ _LONGEST_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A mistake at a place in the tree, not yet placed in the text."""
+    """A mistake at a place in the tree, not yet placed in the text.
+
+    Attributes:
+        path: The place.
+        message: What stands there and what was expected.
+        hint: What to do about it.
+        other: A second place that the message speaks of, so that its line can be told; None when there is none.
+    """
 
     path: Path
     message: str
     hint: str = ""
+    other: Path | None = None
 
 
 def complaints_of(error: ValidationError) -> list[Complaint]:
     """Translate every error that pydantic found."""
-    # pydantic counts only the items that are well; when some are not, `too_short` is no mistake of its own.
+    details = error.errors(include_url=False)
+    meant = _meant_keys(details)
     return [
         _complaint(detail)
-        for detail in error.errors(include_url=False)
+        for detail in details
+        # pydantic counts only the items that are well; when some are not, `too_short` is no mistake of its own.
         if not (detail["type"] == "too_short" and detail["input"])
+        and not (detail["type"] == "missing" and _path(detail["loc"]) in meant)
     ]
+
+
+def _meant_keys(details: list[ErrorDetails]) -> set[Path]:
+    """Find the required keys that are there, but mistyped: the unknown key is the one mistake."""
+    missing: dict[Path, list[str]] = {}
+    for detail in details:
+        if detail["type"] == "missing":
+            *parent, key = _path(detail["loc"])
+            missing.setdefault(tuple(parent), []).append(str(key))
+    meant = set()
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            *parent, key = _path(detail["loc"])
+            near = _nearest(str(key), missing.get(tuple(parent), ()))
+            if near:
+                meant.add((*parent, near))
+    return meant
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 - whatever the file holds
@@ -50,10 +79,14 @@ def shown(value: Any) -> str:  # noqa: ANN401 - whatever the file holds
             return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
-def closest(word: str, known: tuple[str, ...]) -> str:
+def closest(word: str, known: Sequence[str]) -> str:
     """Ask `did you mean …?`; empty when nothing is near."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = _nearest(word, known)
+    return f"did you mean {near!r}?" if near else ""
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), "")
 
 
 def _complaint(detail: ErrorDetails) -> Complaint:
@@ -78,8 +111,9 @@ def _complaint(detail: ErrorDetails) -> Complaint:
         return Complaint(path, f"got nothing, expected {expected.words}", hint)
     reason = detail.get("ctx", {}).get("error")
     why = f" ({reason})" if kind == "value_error" and reason is not None else ""
+    meant = closest(detail["input"], expected.choices) if isinstance(detail["input"], str) else ""
     return Complaint(
-        path, f"got {shown(detail['input'])}{why}, expected {expected.words}", expected.description
+        path, f"got {shown(detail['input'])}{why}, expected {expected.words}", meant or expected.description
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from extproc.settings.section import Section
 
@@ -77,3 +77,9 @@ class VerificationSettings(Section):
         description="Least mean log-probability per token of an answer that carries them; null: no opinion.",
     )
     judge: JudgeSettings | None = Field(default=None, description="External judge; null: none.")
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _off_is_off(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the file holds
+        # YAML 1.1 reads a bare `off` as false.
+        return VerificationMode.OFF if value is False else value

@@ -72,3 +72,39 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(valid_text: str) -> No
     text = "\ufeff" + valid_text.replace("\n", "\r\n")
 
     assert 2 == len(parse_settings(text, Path("fleet.yaml")).clusters)
+
+
+@pytest.mark.parametrize(
+    ("edit", "hint"),
+    [
+        ("policy: {name: first_corect}", "did you mean 'first_correct'?"),
+        ("objective: {preset: latncy}", "did you mean 'latency'?"),
+        ("verification: {mode: allways}", "did you mean 'always'?"),
+        ("gateway: {admin: '127.0.0.1:9090'}", "or give service.admin another one"),
+        ("gateway: {admin: '127.0.0.1:1'}\nservice: {admin: '127.0.0.1:1'}", "gateway.admin is on line 24"),
+    ],
+)
+def test_a_hint_says_what_was_probably_meant(valid_text: str, edit: str, hint: str) -> None:
+    """A near word is suggested, and where the other one of two stands is said."""
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(f"{valid_text}{edit}\n", Path("fleet.yaml"))
+
+    assert [hint] == [problem.hint for problem in caught.value.problems]
+
+
+def test_the_first_of_two_equal_addresses_is_named_with_its_line() -> None:
+    """In a file of hundreds of instances nobody counts to the place."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(DATA / "duplicate_address.yaml")
+
+    assert (
+        "clusters[0].instances[0] is on line 15; one server serves one cluster: list it once"
+        == caught.value.problems[0].hint
+    )
+
+
+def test_a_bare_off_means_off(valid_text: str) -> None:
+    """YAML reads the word as false, and nobody who writes it means anything else."""
+    settings = parse_settings(valid_text + "verification: {mode: off}\n", Path("fleet.yaml"))
+
+    assert "off" == settings.verification.mode
