@@ -148,7 +148,7 @@ def parse_lesson(row: Mapping[str, object]) -> Lesson:
         raise ValueError(f"`after`: expected a list of models, got {after!r:.40}")
     if not isinstance(numbers, list) or len(numbers) != len(NUMBERS) or not all(map(_is_finite, numbers)):
         raise ValueError(f"`numbers`: expected {len(NUMBERS)} finite numbers, got {numbers!r:.40}")
-    if correct not in {0, 1}:
+    if not isinstance(correct, int) or correct not in {0, 1}:
         raise ValueError(f"`correct`: expected 0 or 1, got {correct!r:.40}")
     return Lesson(
         question=_name(row, "question"),

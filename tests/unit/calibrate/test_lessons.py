@@ -123,6 +123,7 @@ def test_a_line_comes_back_as_it_was_and_holds_no_text(
         ({"model": 3}, "model"),
         ({"correct": 2}, "correct"),
         ({"correct": "yes"}, "correct"),
+        ({"correct": [1]}, "correct"),
         ({"after": "a"}, "after"),
         ({"after": [1]}, "after"),
         ({"numbers": [1.0]}, "numbers"),
