@@ -216,6 +216,7 @@ class Application:
             ),
             specify=self._verifier.specify,
             feedback=self._told,
+            fleet=lambda: self.router.book.table.fleet,
         )
         server.add_generic_rpc_handlers(
             (

@@ -37,11 +37,11 @@ def grant(wish: Wish, policy: PlanPolicy) -> Granting:
     """Plan by the client's weights when the policy takes weights and the operator allows these."""
     rule = POLICIES[policy.policy]
     if not (isinstance(rule, ByForecast) and rule.takes_weights):
-        why = f"not applied, the policy {policy.policy.value} takes no weights"
+        why = f"not applied: the policy {policy.policy.value} takes no weights"
         return Granting(policy=policy, is_granted=False, words=f"{wish}; {why}")
     weights, why = _allowed(wish, policy.overrides)
     if weights is None:
-        return Granting(policy=policy, is_granted=False, words=f"{wish}; not allowed, {why}")
+        return Granting(policy=policy, is_granted=False, words=f"{wish}; not allowed: {why}")
     objective = policy.overrides.reference.objective(
         weights, congestion_weight=policy.objective.congestion_weight
     )
@@ -54,12 +54,12 @@ def _allowed(wish: Wish, overrides: Overrides) -> tuple[Weights | None, str]:
     """Return the weights wished for; None, and why, when they are out of bounds."""
     if wish.preset:
         if wish.preset not in overrides.presets:
-            return None, "by the gateway's operator"
+            return None, "the gateway's operator does not offer it"
         return PRESETS[Preset(wish.preset)], ""
     if overrides.ranges is None:
-        return None, "by the gateway's operator"
+        return None, "the gateway's operator does not offer it"
     for name in ("quality", "latency", "cost"):
         share, bounds = getattr(wish, name), overrides.ranges[name]
         if not bounds.least - _ROUNDING <= share <= bounds.most + _ROUNDING:
-            return None, f"{name} is {share:.4g}, between {bounds.least:g} and {bounds.most:g} is"
+            return None, f"{name} is {share:.4g}, expected {bounds.least:g} to {bounds.most:g}"
     return Weights.of(quality=wish.quality, latency=wish.latency, cost=wish.cost), ""

@@ -18,6 +18,9 @@ from extproc.errors import BadRequestError
 from extproc.fleet.snapshot import FleetSnapshot, Ints
 from extproc.fleet.topology import Pool
 
+_MOST_NAMED = 5
+"""Models that an error message lists."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolChoice:
@@ -87,14 +90,26 @@ def _fitting(budget: TokenBudget, rows: Ints, snapshot: FleetSnapshot) -> tuple[
     least = low + (budget.output_tokens if budget.output_is_given else 1)
     if least <= largest:
         return rows[limits == largest], True
+    table = snapshot.table
+    here = sorted({table.models[index] for index in table.model_index.take(rows).tolist()})
+    whose = f"The model `{here[0]}`" if len(here) == 1 else "No model here"
+    larger = sorted(
+        {table.models[index] for index in table.model_index[(table.max_model_len >= least) & snapshot.usable]}
+    )
+    elsewhere = f" {_listed(larger)} could." if larger else ""
     asked = f" and {budget.output_tokens} tokens were asked for as output" if budget.output_is_given else ""
     raise BadRequestError(
-        f"No model here can hold this request: the prompt has about {budget.longest_prompt_tokens} tokens{asked}, "
-        f"and the largest context length is {largest} tokens. Shorten the prompt"
-        f"{' or lower the output limit' if budget.output_is_given else ''}.",
+        f"{whose} {'cannot' if len(here) == 1 else 'can'} hold this request: the prompt has about "
+        f"{budget.longest_prompt_tokens} tokens{asked}, and the largest context length is {largest} tokens."
+        f"{elsewhere} Shorten the prompt{' or lower the output limit' if budget.output_is_given else ''}.",
         reason="context-length-exceeded",
         param="messages",
     )
+
+
+def _listed(names: list[str]) -> str:
+    """Names in quotes; of many the first few."""
+    return ", ".join(f"`{name}`" for name in names[:_MOST_NAMED])
 
 
 def _covers(budget: TokenBudget, pool: Pool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Final
 
@@ -35,6 +36,21 @@ def checked_text(name: str, text: str) -> str:
             param=name,
         )
     return text
+
+
+def refuse_unknown(name: str) -> None:
+    """Refuse a header that begins like ours and is none: a typing error would go unnoticed, and its wish unheard.
+
+    Raises:
+        BadRequestError: `name` is not empty.
+    """
+    if not name:
+        return
+    near = difflib.get_close_matches(name, names.CLIENT_HEADERS, n=1, cutoff=0.8)
+    known = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(names.CLIENT_HEADERS)}."
+    raise BadRequestError(
+        f"The header `{name[:60]}` is not known; {known}", reason="invalid-header", param=name[:60]
+    )
 
 
 def wish(preset: str, weights: str) -> Wish | None:

@@ -26,6 +26,7 @@ class RequestHead:
         deadline_ms: `x-ttca-deadline-ms`.
         preset: `x-ttca-preset`.
         weights: `x-ttca-weights`.
+        unknown: Name of the first header that begins like ours and is none; the others pass.
     """
 
     method: str = ""
@@ -37,7 +38,12 @@ class RequestHead:
     deadline_ms: str = ""
     preset: str = ""
     weights: str = ""
+    unknown: str = ""
 
+
+_PREFIX = "x-ttca-"
+_OVERWRITTEN = frozenset((*names.CONTROL_HEADERS, *names.ANSWER_HEADERS))
+"""Stripped by our own Envoy; from another one they come to nothing."""
 
 _HEAD_FIELDS = {
     ":method": "method",
@@ -56,8 +62,12 @@ def request_head(headers: wire.HeaderMap) -> RequestHead:
     """Read the headers that routing needs; the last of several of one name wins."""
     head = RequestHead()
     for header in headers.headers:
-        field = _HEAD_FIELDS.get(header.key.lower())
-        if field is not None:
+        key = header.key.lower()
+        field = _HEAD_FIELDS.get(key)
+        if field is None:
+            if key.startswith(_PREFIX) and key not in _OVERWRITTEN and not head.unknown:
+                head.unknown = key
+        else:
             # Latin-1 maps every byte, so no header can fail to decode.
             setattr(head, field, header_bytes(header).decode("latin-1"))
     return head

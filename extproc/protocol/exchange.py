@@ -13,7 +13,7 @@ from extproc.errors import BodyTooLargeError, ProtocolError, RoutingError
 from extproc.facts.json_body import JsonObject
 from extproc.facts.request import RequestFacts
 from extproc.protocol import encode, names
-from extproc.protocol.client_headers import checked_text, deadline_seconds, wish
+from extproc.protocol.client_headers import checked_text, deadline_seconds, refuse_unknown, wish
 from extproc.protocol.decode import RequestHead, request_head, subset_hint
 from extproc.protocol.events import RequestReady
 from extproc.protocol.tailor import body_for_all
@@ -173,6 +173,7 @@ class DecideExchange:
             )
 
     def _ready(self) -> RequestReady:
+        refuse_unknown(self._head.unknown)
         return RequestReady(
             method=self._head.method,
             path=self._head.path,

@@ -5,6 +5,8 @@ Nothing else in the repository spells these names; `gateway` renders them into E
 
 from __future__ import annotations
 
+from extproc.verify.expectation import HEADER
+
 DESTINATION = "x-gateway-destination-endpoint"
 """Request header and `envoy.lb` metadata: ordered `ip:port,ip:port,…` (endpoint-picker protocol 004)."""
 
@@ -23,7 +25,7 @@ DECISION_ID = "x-ttca-decision-id"
 ATTEMPT_LIMITS = "x-ttca-attempt"
 """Request header: what the ATTEMPT filter must know of the plan, so that any replica can serve its stream."""
 
-EXPECT = "x-ttca-expect"
+EXPECT = HEADER
 """Request header of clients: what a correct answer must satisfy (grammar: docs/verification.md)."""
 
 SESSION = "x-ttca-session"
@@ -37,6 +39,9 @@ PRESET = "x-ttca-preset"
 
 WEIGHTS = "x-ttca-weights"
 """Request header of clients: `quality=0.6,latency=0.3,cost=0.1`, where the operator allows it."""
+
+MODELS_PATH = "/v1/models"
+"""Where clients ask which models there are."""
 
 FEEDBACK_PATH = "/v1/feedback"
 """Where clients who judge for themselves post their verdicts."""

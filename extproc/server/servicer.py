@@ -20,10 +20,12 @@ from extproc.decide.plan import Plan
 from extproc.errors import ProtocolError, RoutingError
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.wish import Wish
+from extproc.fleet.topology import Fleet
 from extproc.protocol import names
 from extproc.protocol.events import RequestReady
 from extproc.protocol.exchange import DecideExchange
 from extproc.protocol.feedback import is_feedback, read_feedback
+from extproc.protocol.model_list import is_model_list, model_list
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.server.attempts import AttemptServer
 from extproc.telemetry.records import DecideRecord, Listener, Stage
@@ -123,6 +125,7 @@ class ExternalProcessor:
         attempts: Serves the ATTEMPT filter; one without a verifier when None.
         specify: Says what the answers of verified plans must meet; without it ATTEMPT reads each request again.
         feedback: Told of a client's own verdict, posted to `/v1/feedback`; says whether the session is known.
+        fleet: The fleet of the moment, whose models are told to whoever asks; None leaves that to the instances.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class ExternalProcessor:
         attempts: AttemptServer | None = None,
         specify: Specify | None = None,
         feedback: Feedback = unknown_session,
+        fleet: Callable[[], Fleet] | None = None,
     ) -> None:
         self._parse = parse
         self._route = route
@@ -149,6 +153,8 @@ class ExternalProcessor:
         )
         self._specify = specify
         self._feedback = feedback
+        self._fleet = fleet
+        self._started_unix_seconds = clock_ns() // 1_000_000_000
 
     def rpc_handler(self) -> grpc.GenericRpcHandler[wire.ProcessingRequest, wire.ProcessingResponse]:
         """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants, under Envoy's name of the service."""
@@ -201,8 +207,7 @@ class ExternalProcessor:
         try:
             for request in exchange.receive(message):
                 on_stage = decision.begin_stages()
-                if is_feedback(request):
-                    exchange.reply(HTTPStatus.ACCEPTED, {"known": self._feedback(*read_feedback(request))})
+                if self._reply(exchange, request):
                     return
                 decision.facts = self._parse(
                     method=request.method,
@@ -228,6 +233,21 @@ class ExternalProcessor:
         except RoutingError as error:
             decision.error = error
             exchange.reject(error)
+
+    def _reply(self, exchange: DecideExchange, request: RequestReady) -> bool:
+        """Answer what is for the gateway itself; False for what an instance is to answer.
+
+        Raises:
+            RoutingError: The request cannot be understood, or asks about an unknown model.
+        """
+        if is_feedback(request):
+            exchange.reply(HTTPStatus.ACCEPTED, {"known": self._feedback(*read_feedback(request))})
+            return True
+        if self._fleet is not None and is_model_list(request):
+            listed = model_list(request, self._fleet(), created_unix_seconds=self._started_unix_seconds)
+            exchange.reply(HTTPStatus.OK, listed)
+            return True
+        return False
 
     def _spec(self, request: RequestReady, facts: RequestFacts, plan: Plan) -> CarriedSpec | None:
         if not plan.is_verified or self._specify is None:

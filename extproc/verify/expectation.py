@@ -20,6 +20,8 @@ from urllib.parse import quote, unquote_to_bytes
 from extproc.errors import BadRequestError
 from extproc.verify.patterns import Pattern, PatternError
 
+HEADER: Final = "x-ttca-expect"
+
 MAX_HEADER_CHARS: Final = 4_096
 MAX_QUOTED: Final = 32
 """Most quoted spans of an answer that are looked up; each lookup is one pass over the prompt."""
@@ -115,4 +117,4 @@ def _check_pointer(argument: str) -> None:
 
 
 def _refuse(problem: str) -> BadRequestError:
-    return BadRequestError(f"The expectation header {problem}.", reason="invalid-expectation")
+    return BadRequestError(f"The header `{HEADER}` {problem}.", reason="invalid-expectation", param=HEADER)

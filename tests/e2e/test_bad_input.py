@@ -132,3 +132,44 @@ async def test_nothing_of_this_leaves_a_trace_on_the_book(gateway: Any) -> None:
     await gateway.settle_empty()
 
     assert 0 == await gateway.counter("failure_mode_allowed")
+
+
+async def test_a_mistyped_header_of_ours_is_refused(gateway: Any, chat: Chat) -> None:
+    """Nobody takes a wish for heard that was not; headers of answers and of control, which Envoy strips, are nobody's mistake."""
+    status, headers, answer = await gateway.ask(chat(), headers={"x-ttca-dedline-ms": "100"})
+    error = answer["error"]
+
+    assert (400, "x-ttca-dedline-ms", "invalid-header") == (status, error["param"], error["code"])
+    assert "did you mean `x-ttca-deadline-ms`?" in error["message"]
+    assert "invalid-header" == headers["x-ttca-error-reason"]
+    stripped = {"x-ttca-cluster": "a-short", "x-ttca-verdict": "accepted"}
+    status, _, _ = await gateway.ask(chat(), headers=stripped)
+    assert 200 == status
+
+
+async def test_models_are_listed_by_the_gateway(gateway: Any) -> None:
+    """All of the fleet's and its aliases, not those of some instance; an unknown one is not found."""
+    async with gateway.session.get(f"{gateway.url}/v1/models") as response:
+        listed = await response.json()
+    async with gateway.session.get(f"{gateway.url}/v1/models/model-b") as response:
+        one = await response.json()
+    async with gateway.session.get(f"{gateway.url}/v1/models/absent") as response:
+        assert 404 == response.status
+        assert_openai_error(await response.json(), 404)
+
+    assert ["model-a", "model-b", "auto", "fast"] == [entry["id"] for entry in listed["data"]]
+    assert ("model-b", 4096) == (one["id"], one["max_model_len"])
+    assert [] == await gateway.received()
+
+
+async def test_what_envoy_answers_itself_has_a_reason(gateway: Any, chat: Chat) -> None:
+    """A request whose time is over, in the words that clients read; Envoy's own stand apart."""
+    for address in gateway.stack.addresses:
+        await gateway.faults(address, hang_rate=1.0)
+    status, headers, answer = await gateway.ask(chat(), headers={"x-ttca-deadline-ms": "300"})
+    error = answer["error"]
+
+    assert (504, "timeout", "timeout") == (status, error["code"], headers["x-ttca-error-reason"])
+    assert "x-ttca-deadline-ms" in error["message"]
+    assert error["details"]
+    await gateway.settle_empty()

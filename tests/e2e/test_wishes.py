@@ -31,7 +31,11 @@ def document(document: dict[str, Any]) -> dict[str, Any]:
     [
         ({}, "model-b", None),
         ({names.PRESET: "cost"}, "model-a", "preset=cost"),
-        ({names.PRESET: "latency"}, "model-b", "preset=latency; not allowed, by the gateway's operator"),
+        (
+            {names.PRESET: "latency"},
+            "model-b",
+            "preset=latency; not allowed: the gateway's operator does not offer it",
+        ),
         (
             {names.WEIGHTS: "quality=1,latency=1,cost=8"},
             "model-a",
@@ -40,7 +44,7 @@ def document(document: dict[str, Any]) -> dict[str, Any]:
         (
             {names.WEIGHTS: "quality=0.05,latency=0.02,cost=0.93"},
             "model-b",
-            "quality=0.05,latency=0.02,cost=0.93; not allowed, cost is 0.93, between 0 and 0.9 is",
+            "quality=0.05,latency=0.02,cost=0.93; not allowed: cost is 0.93, expected 0 to 0.9",
         ),
     ],
 )
@@ -85,11 +89,11 @@ async def test_policy_weights_and_bounds_are_edited_live(gateway: Any, chat: Cha
     wish = {names.PRESET: "cost"}
     await is_told(wish, "model-a", "preset=cost")
     gateway.stack.write_fleet(lambda document: document.update(overrides={}))
-    await is_told(wish, "model-b", "preset=cost; not allowed, by the gateway's operator")
+    await is_told(wish, "model-b", "preset=cost; not allowed: the gateway's operator does not offer it")
     gateway.stack.write_fleet(lambda document: document.update(objective={"preset": "cost"}))
     await is_told({}, "model-a", None)
     gateway.stack.write_fleet(lambda document: document.update(policy={"name": "laar"}))
-    await is_told(wish, "model-b", "preset=cost; not applied, the policy laar takes no weights")
+    await is_told(wish, "model-b", "preset=cost; not applied: the policy laar takes no weights")
     gateway.stack.write_fleet(
         lambda document: document.update({key: before[key] for key in ("policy", "objective", "overrides")})
     )

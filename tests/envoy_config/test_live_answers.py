@@ -177,7 +177,12 @@ async def test_a_body_over_the_limit_gets_an_openai_shaped_413(gateway: Any) -> 
 
     assert 413 == answer.status
     error = json.loads(answer.body)["error"]
-    assert ("RequestEntityTooLargeError", 413, None) == (error["type"], error["code"], error["param"])
+    assert ("RequestEntityTooLargeError", "body-too-large", None) == (
+        error["type"],
+        error["code"],
+        error["param"],
+    )
+    assert "body-too-large" == answer.headers[names.ERROR_REASON]
     assert "application/json" == answer.headers["content-type"]
 
 

@@ -97,7 +97,7 @@ def test_a_wish_that_is_not_granted_leaves_the_plan_as_it_is(
     wishing = make_router(WISHING).route(make_facts(wish=Wish(preset="cost")), now=0.0, decision_id="1")
     plain = make_router(WISHING).route(make_facts(), now=0.0, decision_id="1")
 
-    assert "preset=cost; not allowed, by the gateway's operator" == wishing.wish
+    assert "preset=cost; not allowed: the gateway's operator does not offer it" == wishing.wish
     assert plain == replace(wishing, wish="")
 
 

@@ -53,8 +53,8 @@ def test_weights_on_the_bounds_are_granted(policy: PlanPolicy) -> None:
     ("wish", "word"),
     [
         (Wish(preset="quality"), "operator"),
-        (Wish(quality=0.3, latency=0.1, cost=0.6), "cost is 0.6, between 0 and 0.5 is"),
-        (Wish(quality=0.91, latency=0.09, cost=0.0), "latency is 0.09, between 0.1 and 1 is"),
+        (Wish(quality=0.3, latency=0.1, cost=0.6), "cost is 0.6, expected 0 to 0.5"),
+        (Wish(quality=0.91, latency=0.09, cost=0.0), "latency is 0.09, expected 0.1 to 1"),
     ],
 )
 def test_what_is_out_of_bounds_changes_nothing(policy: PlanPolicy, wish: Wish, word: str) -> None:
@@ -83,4 +83,4 @@ def test_a_policy_without_weights_has_none_to_change(
     granting = grant(Wish(preset="cost"), make_policy(policy=policy_name, overrides=ALLOWED))
 
     assert not granting.is_granted
-    assert f"preset=cost; not applied, the policy {policy_name.value} takes no weights" == granting.words
+    assert f"preset=cost; not applied: the policy {policy_name.value} takes no weights" == granting.words

@@ -124,6 +124,24 @@ def test_what_fits_nobody_is_refused_with_estimate_and_limit(
     assert caught.value.reason == "context-length-exceeded"
 
 
+def test_who_named_too_small_a_model_hears_of_the_larger_ones(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Budget,
+) -> None:
+    """Of those that have room and take requests; the limit is that of the model that was asked for."""
+    fleet = make_fleet(
+        make_cluster("a-short"), make_cluster("b-long", model="b", pool="long", max_model_len=65536)
+    )
+    expected = r"The model `a` cannot hold .* is 8192 tokens\. `b` could\. Shorten"
+    with pytest.raises(BadRequestError, match=expected):
+        choose_pool(make_budget(20_000), np.array([0, 1]), make_snapshot(fleet))
+    draining = make_snapshot(fleet, usable=[True, True, False, False])
+    with pytest.raises(BadRequestError, match=r"is 8192 tokens\. Shorten"):
+        choose_pool(make_budget(20_000), np.array([0, 1]), draining)
+
+
 def test_a_doubtful_fit_goes_to_the_largest_limit(
     choose: Callable[..., PoolChoice], make_budget: Budget
 ) -> None:

@@ -57,7 +57,7 @@ def test_a_granted_wish_shows_in_the_rule(make_world: MakeWorld) -> None:
 
     assert "worth 480 s" in granted.rule
     assert "worth 60 s" in refused.rule
-    assert "wish: preset=latency; not allowed, by the gateway's operator" in refused.request
+    assert "wish: preset=latency; not allowed: the gateway's operator does not offer it" in refused.request
 
 
 def test_a_request_that_is_passed_through_has_a_plan_and_no_budget(make_world: MakeWorld) -> None:

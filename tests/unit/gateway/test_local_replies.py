@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from extproc.gateway.local_replies import local_replies
+from extproc.protocol import names
 
 
 def test_every_status_gets_a_shape_and_the_services_answers_none() -> None:
@@ -20,7 +21,11 @@ def test_every_status_gets_a_shape_and_the_services_answers_none() -> None:
 
 @pytest.mark.parametrize("index", range(8))
 def test_the_shape_is_openais(index: int) -> None:
-    """Clients read `error.message`, `error.type`, `error.param` and `error.code`."""
-    body = local_replies().to_dict()["mappers"][index]["bodyFormatOverride"]["jsonFormat"]
+    """Clients read `error.message`, `error.type`, `error.param` and `error.code`, which the header repeats."""
+    mapper = local_replies().to_dict()["mappers"][index]
+    error = mapper["bodyFormatOverride"]["jsonFormat"]["error"]
 
-    assert {"message", "type", "param", "code"} == set(body["error"])
+    assert {"message", "type", "param", "code", "details"} == set(error)
+    assert "%" not in error["message"]
+    (added,) = mapper["headersToAdd"]
+    assert {"key": names.ERROR_REASON, "value": error["code"]} == added["header"]

@@ -5,7 +5,13 @@ import pytest
 from extproc.errors import BadRequestError
 from extproc.facts.wish import Wish
 from extproc.protocol import names
-from extproc.protocol.client_headers import MAX_CHARACTERS, checked_text, deadline_seconds, wish
+from extproc.protocol.client_headers import (
+    MAX_CHARACTERS,
+    checked_text,
+    deadline_seconds,
+    refuse_unknown,
+    wish,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +90,20 @@ def test_two_wishes_at_once_are_refused() -> None:
     """Which one counts would be a guess."""
     with pytest.raises(BadRequestError, match="only one of the two"):
         wish("cost", "quality=1,latency=1,cost=1")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("x-ttca-dedline-ms", "did you mean `x-ttca-deadline-ms`"),
+        ("x-ttca-expects", "did you mean `x-ttca-expect`"),
+        ("x-ttca-colour", "known: x-ttca-expect, "),
+    ],
+)
+def test_an_unknown_header_of_ours_is_refused(name: str, hint: str) -> None:
+    """A typing error would go unnoticed; the error says what was meant, or what there is."""
+    with pytest.raises(BadRequestError, match=hint) as caught:
+        refuse_unknown(name)
+
+    assert ("invalid-header", name) == (caught.value.reason, caught.value.param)
+    refuse_unknown("")
