@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from extproc.decide.policies import POLICIES, ByForecast
 from extproc.gateway.check_model import model_problem, unfitted_models
 from extproc.gateway.render import render_envoy_yaml
 from extproc.settings import Problem, Settings, SettingsError, load_settings
@@ -20,6 +21,9 @@ from extproc.settings.schema import AUTO, ClusterSettings
 
 _LOOPBACK = ("127.", "::1")
 _BYTES_PER_TOKEN = 4
+
+LEAST_USD_PER_MTOK = 0.001
+"""A price below this is taken for one per token: the cheapest models cost ten times as much per million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ def check(path: Path) -> CheckReport:
         return CheckReport(path=path, settings=None, problems=error.problems, warnings=())
     if unusable := model_problem(settings, path):
         return CheckReport(path=path, settings=None, problems=(unusable,), warnings=())
-    rules = (_lonely, _lengths, _aliases, _prices, _exposure, _sizes, unfitted_models)
+    rules = (_lonely, _lengths, _aliases, _prices, _weighing, _exposure, _sizes, unfitted_models)
     warnings = [warning for rule in rules for warning in rule(settings)]
     if path.name == "fleet.yaml":
         warnings.extend(_stale(settings, path, path.with_name("envoy.yaml")))
@@ -157,8 +161,30 @@ def _aliases(settings: Settings) -> Iterator[str]:
 def _prices(settings: Settings) -> Iterator[str]:
     """Warn of prices that make costs meaningless."""
     for cluster in settings.clusters:
-        if not cluster.price_usd_per_mtok.input or not cluster.price_usd_per_mtok.output:
+        price = cluster.price_usd_per_mtok
+        if not price.input or not price.output:
             yield f"cluster {cluster.name} has a price of zero: its requests are reported as free"
+        least = min((each for each in (price.input, price.output) if each), default=LEAST_USD_PER_MTOK)
+        if least < LEAST_USD_PER_MTOK:
+            yield (
+                f"cluster {cluster.name} has a price of {least:g} US dollars per million tokens, less than anybody asks: "
+                f"if that is per token, write {least * 1e6:g}"
+            )
+
+
+def _weighing(settings: Settings) -> Iterator[str]:
+    """Warn of weights that do not do what they seem to do."""
+    name = settings.policy.name.value
+    weighing = [
+        policy.value for policy, how in POLICIES.items() if isinstance(how, ByForecast) and how.takes_weights
+    ]
+    if "objective" in settings.model_fields_set and name not in weighing:
+        yield (
+            f"objective is given, and the policy {name} does not choose by it: it only bears on what follows a rejected "
+            f"or a late answer. These choose by it: {', '.join(weighing)}"
+        )
+    if settings.objective.preset is not None and settings.objective.weights is not None:
+        yield f"objective.preset ({settings.objective.preset.value}) is not used: objective.weights stand beside it, and win"
 
 
 def _exposure(settings: Settings) -> Iterator[str]:

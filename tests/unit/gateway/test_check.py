@@ -69,6 +69,11 @@ def test_a_usable_file_is_shown_as_a_table(tmp_path: Path) -> None:
         ("max_model_len: 32768", "max_model_len: 4096", "pool long holds 4,096 tokens at most"),
         ("input: 0.1", "input: 0", "cluster tiny-short has a price of zero"),
         (
+            "input: 0.1",
+            "input: 5.0e-07",
+            "cluster tiny-short has a price of 5e-07 US dollars per million tokens",
+        ),
+        (
             "version: 1\n",
             "version: 1\ngateway: {admin: '0.0.0.0:9901'}\n",
             "gateway.admin listens on 0.0.0.0:9901",
@@ -90,6 +95,30 @@ def test_doubts_are_told(tmp_path: Path, old: str, new: str, warning: str) -> No
     assert report.is_usable
     assert [warning] == [text[: len(warning)] for text in report.warnings if text.startswith(warning)]
     assert f"! {warning}" in shown(report)
+
+
+@pytest.mark.parametrize(
+    ("extra", "warning"),
+    [
+        ("objective: {seconds_per_usd: 5.0}", "policy least_work does not choose by it"),
+        (
+            "objective: {preset: cost, weights: {quality: 1.0, latency: 1.0, cost: 0.0}}",
+            "objective.preset (cost) is not used: objective.weights stand beside it, and win",
+        ),
+    ],
+)
+def test_weights_without_effect_are_told(tmp_path: Path, extra: str, warning: str) -> None:
+    """The file says something that the router does not do."""
+    assert warning in "\n".join(checked(tmp_path, f"{VALID}{extra}\n").warnings)
+
+
+@pytest.mark.parametrize("policy", ["first_correct", "route_balance"])
+def test_weights_with_effect_raise_no_doubt(tmp_path: Path, policy: str) -> None:
+    """These policies choose by them."""
+    report = checked(tmp_path, f"{VALID}policy: {{name: {policy}}}\nobjective: {{preset: cost}}\n")
+
+    assert report.is_usable
+    assert not any("objective" in warning for warning in report.warnings)
 
 
 def test_an_alias_for_all_that_leaves_a_model_out_is_told(tmp_path: Path) -> None:
