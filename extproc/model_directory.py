@@ -76,6 +76,16 @@ def save_model(model: QualityModel, directory: Path, about: Mapping[str, object]
             stale.unlink(missing_ok=True)
 
 
+def why_not_writable(directory: Path) -> str:
+    """Say why no model can be written to `directory`, whether it is there or not; empty when one can."""
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        return f"{directory} cannot be a model directory: {nearest} is a file; name another place, or move the file away"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{directory} cannot be written: this user may not write to {nearest}"
+    return ""
+
+
 def identify(directory: Path) -> Identity:
     """Name, time of change in ns, size and inode of each file of a model directory; empty when there is none.
 

@@ -22,6 +22,7 @@ from extproc.fit.plots import draw_calibration
 from extproc.fit.published import SOURCES, VARIABLE, data_folder, load
 from extproc.fit.report import place, render, summary
 from extproc.fit.timing import measure
+from extproc.fit.told import tell
 from extproc.fit.trials import OURS
 
 DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -53,7 +54,8 @@ class EvalOptions:
 def fit(sources: Sequence[str], out: Path, seed: int, console: Console) -> int:
     """Fit a model to outcomes and write it; the exit status is 1 when the outcomes are no good."""
     try:
-        with Progress(console=console) as progress:
+        # Transient: what is said afterwards stands alone, not below a bar that stopped half-way.
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("", total=STEPS)
 
             def advance(what: str) -> None:
@@ -67,9 +69,9 @@ def fit(sources: Sequence[str], out: Path, seed: int, console: Console) -> int:
                 advance=advance,
             )
     except (ValueError, OSError) as error:
-        console.print(str(error), style="red", highlight=False, markup=False)
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
-    console.print(f"Wrote {out}: a model of {', '.join(fitted.model.names)}.", highlight=False, markup=False)
+    console.print(tell(fitted, out), highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -86,7 +88,7 @@ def evaluate(options: EvalOptions, console: Console) -> int:
     try:
         result = figures(folder, options, console)
     except (ValueError, OSError) as error:
-        console.print(str(error), style="red", highlight=False, markup=False)
+        console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
     lengths = {"seed": options.seed, "lengths": result["lengths"]}

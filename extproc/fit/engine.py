@@ -10,15 +10,16 @@ from typing import Final
 import numpy as np
 import sklearn
 
-from extproc.fit.fitting import PENALTIES, FitSettings, Fitted, fit_model
-from extproc.fit.metrics import calibration, calibration_error, chances
+from extproc.fit.fitting import PENALTIES, FitSettings, fit_model
+from extproc.fit.metrics import calibration, calibration_error, chances, log_loss_gain_error
 from extproc.fit.mixing import log_loss
 from extproc.fit.published import SOURCES, load
 from extproc.fit.read import read_table
 from extproc.fit.rivals import PriorOnly, bounded
 from extproc.fit.slopes import joint_log_likelihood
 from extproc.fit.table import OutcomeTable, stacked
-from extproc.model_directory import save_model
+from extproc.fit.told import WrittenFit
+from extproc.model_directory import save_model, why_not_writable
 
 HELD_OUT: Final = 5
 """One question in so many is held out for the figures in the manifest; the stored model is fitted to all."""
@@ -36,7 +37,7 @@ def fit_from_tables(
     folder: Path | None = None,
     settings: FitSettings | None = None,
     advance: Callable[[str], None] = lambda _: None,
-) -> Fitted:
+) -> WrittenFit:
     """Fit a quality model to outcome tables and write it into a model directory.
 
     Args:
@@ -47,15 +48,18 @@ def fit_from_tables(
         advance: Called with what is being done next, `STEPS` times.
 
     Raises:
-        ValueError: A table is malformed, unknown or too small; an older model stays as it was.
+        ValueError: The directory cannot be one, or a table is malformed, unknown or too small; an older model stays as
+            it was.
         FileNotFoundError: A published table is not there; the text says where it is published.
     """
     settings = settings or FitSettings()
+    if why := why_not_writable(directory):
+        raise ValueError(why)
     advance("reading tables")
     table = read_all(sources, folder)
     if len(table.prompts) < _LEAST_ROWS:
         raise ValueError(
-            f"{len(table.prompts)} rows are too few to fit a model, expected at least {_LEAST_ROWS}"
+            f"{len(table.prompts)} rows are too few to fit a model, expected at least {_LEAST_ROWS}: gather more outcomes"
         )
     advance("measuring on questions held out")
     metrics = _measure(table, settings)
@@ -73,17 +77,18 @@ def fit_from_tables(
         "metrics": metrics,
     }
     save_model(fitted.model, directory, about)
-    return fitted
+    return WrittenFit(model=fitted.model, questions=len(table.prompts), metrics=metrics)
 
 
 def read_all(sources: Sequence[str], folder: Path | None) -> OutcomeTable:
     """One table of several sources.
 
     Raises:
-        ValueError: A source is malformed or unknown, or there is none.
+        ValueError: Sources are malformed or unknown, or there is none; the text tells of each.
         FileNotFoundError: A published table is not there.
     """
     tables: list[OutcomeTable] = []
+    mistakes: list[str] = []
     for source in sources:
         if source in SOURCES:
             if folder is None:
@@ -92,9 +97,14 @@ def read_all(sources: Sequence[str], folder: Path | None) -> OutcomeTable:
                 )
             tables.append(load(source, folder))
         elif Path(source).is_file():
-            tables.append(read_table(Path(source)))
+            try:
+                tables.append(read_table(Path(source)))
+            except ValueError as error:
+                mistakes.append(str(error))
         else:
-            raise ValueError(f"{source}: neither a file nor one of {', '.join(SOURCES)}")
+            mistakes.append(f"{source}: neither a file nor one of {', '.join(SOURCES)}")
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
     return stacked(tables, "+".join(table.name for table in tables))
 
 
@@ -126,6 +136,7 @@ def _measure(table: OutcomeTable, settings: FitSettings) -> dict[str, float]:
         "questions": float(len(asked.prompts)),
         "log_loss": log_loss(odds, asked.outcomes),
         "log_loss_of_prior": log_loss(prior, asked.outcomes),
+        "log_loss_gain_error": log_loss_gain_error(odds, prior, asked.outcomes),
         "calibration_error": calibration_error(calibration(chances(odds)[known], asked.outcomes[known])),
         "joint_log_likelihood": float(joint_log_likelihood(odds, model.slopes[:-1], right).mean()),
         "joint_log_likelihood_if_independent": float(

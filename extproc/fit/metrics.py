@@ -81,6 +81,20 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(each.count * abs(each.predicted - each.observed) for each in bins) / total if total else 0.0
 
 
+def log_loss_gain_error(log_odds: Floats, rival: Floats, outcomes: Floats) -> float:
+    """Standard error of how much less log loss `log_odds` have than `rival`, over outcomes that are there.
+
+    Answers to one question hang together, so questions are drawn and not answers: the error of a ratio of sums
+    (Cochran 1977, 6.4). All three have shape (questions, models).
+    """
+    asked = ~np.isnan(outcomes)
+    right = np.where(asked, outcomes, 0.0)
+    gains = np.logaddexp(0.0, rival) - right * rival - np.logaddexp(0.0, log_odds) + right * log_odds
+    gained, counts = np.where(asked, gains, 0.0).sum(axis=1), asked.sum(axis=1)
+    residuals = gained - gained.sum() / counts.sum() * counts
+    return float(np.sqrt(np.square(residuals).sum()) / counts.sum())
+
+
 def draw_weights(questions: int, samples: int, seed: int) -> Floats:
     """How often each question is drawn, shape (questions, 1 + samples); the first column is the questions themselves."""
     rng = np.random.default_rng(seed)

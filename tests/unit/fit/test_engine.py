@@ -37,6 +37,7 @@ def test_a_directory_is_made_from_a_table(tmp_path: Path) -> None:
     about = orjson.loads((tmp_path / "model" / MANIFEST).read_bytes())["about"]
     assert (["outcomes.jsonl"], 300, 64) == (about["sources"], about["rows"], len(about["data_sha256"]))
     assert about["metrics"]["log_loss"] < about["metrics"]["log_loss_of_prior"]
+    assert 0 < about["metrics"]["log_loss_gain_error"] < about["metrics"]["log_loss_of_prior"]
 
 
 def test_a_table_that_is_too_small_leaves_the_old_model(tmp_path: Path) -> None:
@@ -51,6 +52,28 @@ def test_a_source_that_is_neither_file_nor_set_is_named(tmp_path: Path) -> None:
     """A misspelt path is answered with what would do."""
     with pytest.raises(ValueError, match="neither a file"):
         fit_from_tables(["nowhere.jsonl"], tmp_path)
+
+
+def test_every_bad_source_is_named(tmp_path: Path) -> None:
+    """Two runs should not be needed to hear of two mistakes."""
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("[]")
+    with pytest.raises(ValueError, match=r"(?s)nowhere\.jsonl: neither.*broken\.jsonl, line 1"):
+        fit_from_tables(["nowhere.jsonl", str(broken)], tmp_path)
+
+
+def test_a_place_that_cannot_be_a_directory_is_told_before_the_fit(tmp_path: Path) -> None:
+    """Nobody waits for a fit that could not be written."""
+    taken = tmp_path / "model"
+    taken.write_text("mine")
+    steps: list[str] = []
+    with pytest.raises(ValueError, match="is a file; name another place"):
+        fit_from_tables(["nowhere.jsonl"], taken, advance=steps.append)
+    with pytest.raises(ValueError, match="is a file; name another place"):
+        fit_from_tables(["nowhere.jsonl"], taken / "below", advance=steps.append)
+
+    assert [] == steps
+    assert "mine" == taken.read_text()
 
 
 def test_a_published_set_needs_its_folder(tmp_path: Path) -> None:

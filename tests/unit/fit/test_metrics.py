@@ -9,6 +9,7 @@ from extproc.fit.metrics import (
     calibration_error,
     draw_weights,
     interval,
+    log_loss_gain_error,
     log_losses,
     mean_auc,
 )
@@ -50,3 +51,27 @@ def test_an_interval_covers_the_figure_and_repeats() -> None:
     assert first.low < first.value < first.high
     assert pytest.approx(4 * 0.05, rel=0.25) == first.high - first.low
     assert first.value == pytest.approx(values.mean())
+
+
+def test_the_error_of_a_gain_is_that_of_independent_questions() -> None:
+    """With one answer per question it is the textbook's standard error; copies of an answer add no certainty."""
+    rng = np.random.default_rng(3)
+    odds, rival = rng.normal(size=(400, 1)), np.zeros((400, 1))
+    right = (rng.random((400, 1)) < 0.7).astype(float)
+    gains = log_losses(rival, right) - log_losses(odds, right)
+    expected = gains.std() / np.sqrt(400)
+    once = log_loss_gain_error(odds, rival, right)
+    thrice = log_loss_gain_error(*(np.repeat(array, 3, axis=1) for array in (odds, rival, right)))
+
+    assert pytest.approx([expected, expected]) == [once, thrice]
+
+
+def test_models_that_were_not_asked_bear_on_no_error() -> None:
+    """An unknown outcome is no wrong answer."""
+    odds, rival = np.array([[1.0], [-0.5], [0.2]]), np.zeros((3, 1))
+    right = np.array([[1.0], [0.0], [1.0]])
+    unasked = np.full((3, 1), np.nan)
+
+    assert log_loss_gain_error(odds, rival, right) == pytest.approx(
+        log_loss_gain_error(np.hstack((odds, odds)), np.hstack((rival, rival)), np.hstack((right, unasked)))
+    )

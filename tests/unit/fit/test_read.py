@@ -101,3 +101,29 @@ def test_a_log_of_another_release_is_refused_by_line(tmp_path: Path) -> None:
     path.write_text('{"v": 0, "numbers": []}\n')
     with pytest.raises(ValueError, match="line 1: `v`"):
         read_table(path)
+
+
+def test_every_malformed_line_is_told_at_once(tmp_path: Path) -> None:
+    """Up to ten by their numbers, the rest by their count, so that a table is mended in one go."""
+    path = tmp_path / "outcomes.jsonl"
+    path.write_text('{"prompt": "x", "correct": {"a": 1}}\n' + '{"prompt": "x"}\n\n' * 12)
+    with pytest.raises(ValueError) as caught:
+        read_table(path)
+
+    told = str(caught.value).splitlines()
+    assert 12 == len(told)
+    assert ["outcomes.jsonl, line 2", "outcomes.jsonl, line 4"] == [
+        line.partition(":")[0] for line in told[:2]
+    ]
+    assert "… and 2 more" == told[10]
+    assert f"Of 13 lines of {path} 12 cannot be used, so nothing was fitted: mend or remove them." == told[11]
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+    """Bytes that were changed on the way are told like a file that is none."""
+    path = tmp_path / "outcomes.jsonl.gz"
+    whole = bytearray(gzip.compress(b'{"prompt": "one", "correct": {"a": 1}}' * 50))
+    whole[12:30] = bytes(18)
+    path.write_bytes(bytes(whole))
+    with pytest.raises(ValueError, match="not a whole gzip file"):
+        read_table(path)
