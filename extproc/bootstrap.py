@@ -240,7 +240,7 @@ class Application:
             is_ready=lambda: self._health.serving,
             metrics_text=self._metrics.render,
             fleet=self._fleet_page,
-            traces=lambda last: traces_payload(self._traces, last),
+            traces=lambda last, asked: traces_payload(self._traces, last, asked),
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

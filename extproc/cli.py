@@ -218,27 +218,30 @@ def health(
 
 
 @app.command()
-def traces(
+def traces(  # noqa: PLR0917 - options are read off the signature
     last: Annotated[int, typer.Option("--last", "-n", min=1, max=1000, help="How many, newest last.")] = 3,
+    request: Annotated[
+        str, typer.Option("--request", "-r", help="Beginning of the x-request-id that the answer carries.")
+    ] = "",
+    status: Annotated[
+        str, typer.Option(help="Status of the answer or of a try, such as 503, or a class, such as 5xx.")
+    ] = "",
+    verdict: Annotated[
+        str, typer.Option(help="What was thought of some try: accepted, rejected or unverified.")
+    ] = "",
     admin: Annotated[str, typer.Option(help="The service's admin address.")] = "127.0.0.1:9090",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of trees.")] = False,
 ) -> None:
-    """Show the last traces that the service received, as trees with times."""
-    from urllib.error import URLError
-    from urllib.request import urlopen
-
+    """Show the last traces that the service received, as trees with times; all of them, or those that you ask for."""
     import orjson
 
+    from extproc.server.inquiry import NotServingError, ask_traces
     from extproc.telemetry.trace_view import WIDTH, render_payload
 
-    url = f"http://{admin}/traces?last={last}"
     try:
-        with urlopen(url, timeout=30) as response:
-            body = response.read()
-    except (URLError, OSError) as error:
-        _fail(
-            f"{url} does not answer ({error}). Is the service running, and is this its service.admin address?"
-        )
+        body = ask_traces(admin, last, request=request, status=status, verdict=verdict)
+    except NotServingError as error:
+        _fail(str(error))
     if as_json:
         print(body.decode())
         return

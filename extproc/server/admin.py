@@ -8,18 +8,21 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from extproc.telemetry.trace_filter import TraceFilter
+
 
 def admin_app(
     *,
     is_ready: Callable[[], bool],
     metrics_text: Callable[[], str],
     fleet: Callable[[], Any],
-    traces: Callable[[int], Any],
+    traces: Callable[[int, TraceFilter], Any],
 ) -> web.Application:
     """Build the application; each page is made by the function given for it.
 
     Paths: `/healthz` (the process lives), `/readyz` (it serves), `/metrics` (Prometheus text), `/fleet` (JSON: load by
-    instance), `/traces?last=N` (JSON: the newest N traces, at most 1000).
+    instance), `/traces?last=N` (JSON: the newest N traces, at most 1000; with `request`, `status` or `verdict` of those that
+    `TraceFilter` matches).
     """
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -38,7 +41,12 @@ def admin_app(
         asked = request.query.get("last", "20")
         if not asked.isdecimal() or not 1 <= int(asked) <= 1000:
             raise web.HTTPBadRequest(text=f"last={asked[:40]!r}: expected a whole number from 1 to 1000\n")
-        return _json(traces(int(asked)))
+        words = {field: request.query.get(field, "") for field in ("request", "status", "verdict")}
+        try:
+            wanted = TraceFilter(**words)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        return _json(traces(int(asked), wanted))
 
     app = web.Application()
     app.add_routes(

@@ -1,8 +1,11 @@
-"""What the commands ask a running service, from outside: whether it serves."""
+"""What the commands ask a running service, from outside: whether it serves, and what it has traced."""
 
 from __future__ import annotations
 
 import time
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -10,6 +13,7 @@ from grpc_health.v1 import health_pb2
 _METHOD = "/grpc.health.v1.Health/Check"
 _LONGEST_CALL_SECONDS = 3.0
 _PAUSE_SECONDS = 0.2
+_LONGEST_PAGE_SECONDS = 30.0
 
 
 class NotServingError(Exception):
@@ -64,3 +68,23 @@ def _why(address: str, service: str, error: grpc.RpcError) -> str:
         f"{address} does not answer: {error.details()}\n"
         "Is the service running (`ttca serve`), and is this the service.listen of its fleet file?"
     )
+
+
+def ask_traces(admin: str, last: int, **asked: str) -> bytes:
+    """Read the page `/traces`: JSON of the newest `last` traces that have what is asked (see `TraceFilter`).
+
+    Raises:
+        NotServingError: Nobody answers at `admin`, or the answer is that the question cannot be understood.
+    """
+    query = urlencode({"last": last, **{field: word for field, word in asked.items() if word}})
+    url = f"http://{admin}/traces?{query}"
+    try:
+        with urlopen(url, timeout=_LONGEST_PAGE_SECONDS) as response:
+            page: bytes = response.read()
+            return page
+    except HTTPError as error:
+        raise NotServingError(error.read().decode(errors="replace").strip() or str(error)) from error
+    except (OSError, ValueError) as error:
+        raise NotServingError(
+            f"{url} does not answer ({error}). Is the service running, and is this its service.admin address?"
+        ) from error

@@ -12,6 +12,8 @@ from extproc.telemetry.otlp import AttributeValue
 
 _EXT_PROC_SPAN = "async envoy.service.ext_proc.v3.ExternalProcessor.Process egress"
 
+_ENVOYS_REQUEST_ID = "guid:x-request-id"
+
 _Attributes = Mapping[str, AttributeValue]
 
 
@@ -25,6 +27,13 @@ def title(name: str, span_attributes: _Attributes) -> str:
     if name.startswith("router ") and name.endswith(" egress"):
         return f"try {1 + _count(span_attributes, 'retry.count')} on {span_attributes.get('upstream_address', '?')}"
     return name
+
+
+def request_id(span_attributes: _Attributes) -> str:
+    """Return the `x-request-id` that a span carries, in lower case; empty when it has none."""
+    return str(
+        span_attributes.get(attributes.REQUEST_ID, span_attributes.get(_ENVOYS_REQUEST_ID, ""))
+    ).lower()
 
 
 def facts(span_attributes: _Attributes) -> list[str]:

@@ -16,6 +16,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from extproc.telemetry.otlp import AttributeValue, BatchEnvelope
+from extproc.telemetry.trace_filter import TraceFilter
 
 _KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Names of `Span.SpanKind` by number."""
@@ -83,6 +84,7 @@ class TraceSummary:
 
     Attributes:
         total: Traces that are kept whole or still growing.
+        matching: Those that were asked for; all of them when nothing special was.
         joined: Those whose spans of all expected services hang together under one root.
         spans: Spans of these traces.
         dropped_messages: Exports that fell out for lack of room, with the traces that they belonged to.
@@ -90,6 +92,7 @@ class TraceSummary:
     """
 
     total: int
+    matching: int
     joined: int
     spans: int
     dropped_messages: int
@@ -144,17 +147,23 @@ class TraceStore:
         """Count the kept traces."""
         return self.query(0)[1]
 
-    def query(self, count: int) -> tuple[tuple[Trace, ...], TraceSummary]:
+    def query(self, count: int, asked: TraceFilter | None = None) -> tuple[tuple[Trace, ...], TraceSummary]:
         """Return what `latest` and `summarise` return, from one pass over everything that is kept.
 
-        The pass takes some 50 microseconds per trace and may run in a thread of its own while others add.
+        With `asked`, only traces that it matches are returned. The pass takes some 50 microseconds per trace and may run in a thread of its own while others add.
         """
         groups, malformed = self._group()
-        chosen = (
-            sorted(groups.items(), key=lambda item: _start_unix_ns(item[1]))[-count:] if count > 0 else []
-        )
+        matching = [
+            (key, group)
+            for key, group in groups.items()
+            if asked is None
+            or not asked.asks
+            or asked.matches(_values(span.attributes) for _, span in group.values())
+        ]
+        chosen = sorted(matching, key=lambda item: _start_unix_ns(item[1]))[-count:] if count > 0 else []
         summary = TraceSummary(
             total=len(groups),
+            matching=len(matching),
             joined=sum(self._is_joined(group) for group in groups.values()),
             spans=sum(len(group) for group in groups.values()),
             dropped_messages=self._dropped_messages,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import NotRequired, TypedDict
 
 from extproc.telemetry.otlp import AttributeValue
+from extproc.telemetry.trace_filter import TraceFilter
 from extproc.telemetry.trace_store import StoredSpan, Trace, TraceStore
 
 MOST_LEVELS = 100
@@ -64,9 +65,9 @@ class TracesPayload(TypedDict):
     summary: dict[str, int]
 
 
-def traces_payload(store: TraceStore, last: int) -> TracesPayload:
-    """Return the latest traces of a store in JSON form."""
-    traces, summary = store.query(last)
+def traces_payload(store: TraceStore, last: int, asked: TraceFilter | None = None) -> TracesPayload:
+    """Return the latest traces of a store, of those that are asked for, in JSON form."""
+    traces, summary = store.query(last, asked)
     return TracesPayload(traces=[to_tree(trace) for trace in traces], summary=asdict(summary))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from extproc.telemetry.span_facts import event_facts, facts, title
+from extproc.telemetry.span_facts import event_facts, facts, request_id, title
 from extproc.telemetry.trace_tree import SpanNode, TracesPayload, TraceTree
 
 WIDTH = 100
@@ -23,14 +23,28 @@ _SERVICE_STYLES = (("█", "cyan"), ("▓", "green"), ("▒", "magenta"), ("░"
 def render_payload(payload: TracesPayload) -> RenderableType:
     """Return all traces of an answer, oldest first, and a line that sums up the store."""
     summary = payload["summary"]
+    if not payload["traces"]:
+        return Text(_nothing(summary), style="dim")
     blocks: list[RenderableType] = []
     for trace in payload["traces"]:
         blocks += [render_trace(trace), Text()]
-    closing = f"{len(payload['traces'])} of {summary['total']} traces shown, {summary['joined']} joined"
+    matching = "" if summary["matching"] == summary["total"] else f"{summary['matching']} that match, of "
+    closing = (
+        f"{len(payload['traces'])} of {matching}{summary['total']} traces shown, {summary['joined']} joined"
+    )
     if summary["joined"] < summary["total"]:
         closing += "; Envoy sends its spans in batches, so the last ones may follow in a moment"
     blocks.append(Text(closing, style="dim"))
     return Group(*blocks)
+
+
+def _nothing(summary: dict[str, int]) -> str:
+    if summary["total"]:
+        return f"none of {summary['total']} traces matches; Envoy sends its spans in batches, so one may follow in a moment"
+    return (
+        "no traces yet: send a request first. There are none either while telemetry.otlp_endpoint of the fleet file names "
+        "a collector, or with a sample_ratio of 0"
+    )
 
 
 def render_trace(trace: TraceTree) -> Text:
@@ -40,11 +54,23 @@ def render_trace(trace: TraceTree) -> Text:
         for index, service in enumerate(trace["services"])
     }
     lines = [_heading(trace, styles)]
+    known = _request_id(trace["roots"])
+    if known:
+        lines.append(Text(f"request {_plain(known)}", "dim"))
     for index, root in enumerate(trace["roots"]):
         _draw(root, lines, trace["duration_ms"], styles, guide="", is_last=index == len(trace["roots"]) - 1)
     if trace["omitted_spans"]:
         lines.append(Text(f"… and {trace['omitted_spans']} more spans", style="dim"))
     return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+
+
+def _request_id(nodes: list[SpanNode]) -> str:
+    """Return the first request id that a span carries, from the root down."""
+    for node in nodes:
+        found = request_id(node["attributes"]) or _request_id(node["children"])
+        if found:
+            return found
+    return ""
 
 
 def _heading(trace: TraceTree, styles: dict[str, tuple[str, str]]) -> Text:

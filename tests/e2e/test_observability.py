@@ -178,7 +178,7 @@ async def test_a_failing_instance_is_logged_and_can_be_alerted_on(gateway: Any, 
 
 async def test_the_commands_show_a_running_service(gateway: Any, chat: Chat) -> None:
     """`ttca traces` prints trees and JSON, `ttca health` says serving."""
-    await gateway.ask(chat(), headers=parent_header(TRACE_ID.replace("4bf9", "8bf9")))
+    _, headers, _ = await gateway.ask(chat(), headers=parent_header(TRACE_ID.replace("4bf9", "8bf9")))
     await trace_of(gateway, TRACE_ID.replace("4bf9", "8bf9"))
     admin, listen = gateway.stack.settings.service.admin, gateway.stack.settings.service.listen
 
@@ -195,6 +195,13 @@ async def test_the_commands_show_a_running_service(gateway: Any, chat: Chat) -> 
     assert "ttca.decide" in tree
     code, document = await ttca("traces", "--last", "1", "--json", "--admin", admin)
     assert (0, 1) == (code, len(orjson.loads(document)["traces"]))
+    request_id = headers["x-request-id"]
+    code, tree = await ttca("traces", "--request", request_id[:13], "--status", "2xx", "--admin", admin)
+    assert (0, True) == (code, f"request {request_id}" in tree)
+    code, tree = await ttca("traces", "--request", request_id, "--status", "404", "--admin", admin)
+    assert (0, True) == (code, tree.startswith("none of "))
+    code, message = await ttca("traces", "--status", "x", "--admin", admin)
+    assert (1, True) == (code, message.startswith("status='x': expected a status like 503"))
     assert (0, "serving\n") == await ttca("health", "--address", listen)
     code, message = await ttca("traces", "--admin", "127.0.0.1:1")
     assert (1, True) == (code, "does not answer" in message)

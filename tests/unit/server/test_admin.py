@@ -15,7 +15,7 @@ async def client() -> Any:
         is_ready=lambda: False,
         metrics_text=lambda: "ttca_x 1\n",
         fleet=lambda: {"instances": []},
-        traces=lambda last: {"last": last},
+        traces=lambda last, asked: {"last": last, "asked": f"{asked.request}/{asked.status}/{asked.verdict}"},
     )
     async with TestClient(TestServer(app)) as client:
         yield client
@@ -28,8 +28,10 @@ async def client() -> Any:
         ("/readyz", 503, "not ready\n"),
         ("/metrics", 200, "ttca_x 1\n"),
         ("/fleet", 200, '{"instances":[]}'),
-        ("/traces", 200, '{"last":20}'),
-        ("/traces?last=3", 200, '{"last":3}'),
+        ("/traces", 200, '{"last":20,"asked":"//"}'),
+        ("/traces?last=3", 200, '{"last":3,"asked":"//"}'),
+        ("/traces?request=dd&status=5xx&verdict=rejected", 200, '{"last":20,"asked":"dd/5xx/rejected"}'),
+        ("/traces?status=x", 400, "status='x': expected a status like 503, or a class like 5xx\n"),
         ("/traces?last=0", 400, "last='0': expected a whole number from 1 to 1000\n"),
         ("/traces?last=x", 400, "last='x': expected a whole number from 1 to 1000\n"),
         ("/traces?last=%C2%B2", 400, "last='²': expected a whole number from 1 to 1000\n"),

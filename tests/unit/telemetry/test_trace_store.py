@@ -5,6 +5,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from extproc.telemetry.otlp import AttributeValue, BatchEnvelope, set_attribute
+from extproc.telemetry.trace_filter import TraceFilter
 from extproc.telemetry.trace_store import MESSAGE_BYTES, StoredEvent, StoreSink, TraceStore, summarise
 
 ENVOY = "envoy"
@@ -211,3 +212,17 @@ def test_own_spans_go_straight_into_the_store(envelope: BatchEnvelope) -> None:
     StoreSink(store, envelope, lambda: 5).offer(scope_spans.SerializeToString(), 1)
 
     assert [("ttca-router", "mine")] == [(span.service, span.name) for span in store.latest(1)[0].spans]
+
+
+def test_a_question_is_answered_from_all_that_is_kept() -> None:
+    """The latest traces that match are returned, however many came after them, and counted."""
+    store = a_store()
+    for trace in range(1, 6):
+        span = a_span(trace, 1, start=100 * trace)
+        set_attribute(span, "http.status_code", "503" if trace in (2, 3) else "200")
+        store.add(an_export(ENVOY, span), now_unix_ns=trace)
+
+    traces, summary = store.query(1, TraceFilter(status="503"))
+
+    assert [f"{3:032x}"] == [trace.trace_id for trace in traces]
+    assert (5, 2) == (summary.total, summary.matching)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from rich.console import Console, RenderableType
 
 from extproc.telemetry.otlp import AttributeValue
@@ -133,13 +134,39 @@ def test_unjoined_and_cut_traces_say_so() -> None:
 
 def test_the_store_is_summed_up() -> None:
     """The last line counts the traces, and explains when some are not joined yet."""
-    payload = TracesPayload(traces=[a_tree(a_node("root"))], summary={"total": 9, "joined": 9})
+    payload = TracesPayload(traces=[a_tree(a_node("root"))], summary={"total": 9, "matching": 9, "joined": 9})
     whole = draw(render_payload(payload))[-1]
     payload["summary"]["joined"] = 8
     growing = draw(render_payload(payload))[-2:]
 
+    payload["summary"]["matching"] = 4
+    asked = draw(render_payload(payload))[-2:]
+
     assert "1 of 9 traces shown, 9 joined" == whole
+    assert "1 of 4 that match, of 9 traces shown, 8 joined" in " ".join(asked)
     assert "1 of 9 traces shown, 8 joined; Envoy sends its spans in batches" in " ".join(growing)
+
+
+@pytest.mark.parametrize(
+    ("total", "expected"),
+    [(9, "none of 9 traces matches"), (0, "no traces yet: send a request first")],
+)
+def test_nothing_to_show_is_explained(total: int, expected: str) -> None:
+    """An empty page would leave the reader wondering what to do."""
+    payload = TracesPayload(traces=[], summary={"total": total, "matching": 0, "joined": 0})
+
+    assert " ".join(draw(render_payload(payload))).startswith(expected)
+
+
+@pytest.mark.parametrize("key", ["guid:x-request-id", "ttca.request_id"])
+def test_the_request_id_stands_below_the_heading(key: str) -> None:
+    """Wherever in the trace it is: it is what the client and the logs know the request by."""
+    call = a_node("call")
+    call["attributes"] = {key: "ddc3e00c-2d9c-9f0b-a8f5-a590d2653517"}
+
+    assert (
+        "request ddc3e00c-2d9c-9f0b-a8f5-a590d2653517" == draw(render_trace(a_tree(a_node("root", call))))[1]
+    )
 
 
 def test_an_instant_trace_is_drawn() -> None:
