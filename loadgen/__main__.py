@@ -122,7 +122,9 @@ def run(  # noqa: PLR0917 -- one parameter per option
 @app.command("fleet")
 def serve(
     fleet: Annotated[Path, typer.Option(help="Fleet file.")] = Path("envoy/fleet.yaml"),
-    time_scale: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 1.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Simulated seconds per real second; 2 runs twice as fast.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated answers.")] = 1,
     host: Annotated[str | None, typer.Option(help="Listen here instead of on the file's addresses.")] = None,
     admin: Annotated[bool, typer.Option(help="Serve the fault switches, to this machine only.")] = True,
@@ -270,7 +272,9 @@ def ttca(  # noqa: PLR0917 -- one parameter per option
     requests: Annotated[
         int | None, typer.Option(min=10, help="Requests of each point; 400, or 150 if quick.")
     ] = None,
-    time_scale: Annotated[float, typer.Option(help="Simulated seconds per real second.")] = 4.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Simulated seconds per real second; 2 runs twice as fast.")
+    ] = 4.0,
     seed: Annotated[int, typer.Option(help="Same seed, same questions and arrivals.")] = 1,
     quick: Annotated[bool, typer.Option(help="Three points per policy, the high load only.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for figures, plot and logs.")] = Path("out/ttca"),

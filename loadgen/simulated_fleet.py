@@ -42,8 +42,7 @@ def instance_specs(fleet: Fleet, *, time_scale: float, seed: int) -> list[Instan
             iteration_per_sequence_seconds=cluster.speed.iteration_per_sequence_seconds,
             prefill_tokens_per_second=cluster.speed.prefill_tokens_per_second,
             kv_blocks=max(KV_BLOCKS, -(-cluster.max_model_len // BLOCK_TOKENS)),
-            # The server counts the other way round: real seconds per simulated one.
-            time_scale=1 / time_scale,
+            time_scale=time_scale,
             seed=seed * 1000 + number,
         )
         for number, (cluster, instance) in enumerate(placed)

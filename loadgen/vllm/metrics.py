@@ -86,7 +86,7 @@ class EngineMetrics:
         self._rejections = 0
 
     def observe_completion(self, done: Completion, finish_reason: str, time_scale: float) -> None:
-        """Count a finished sequence."""
+        """Count a finished sequence; `time_scale` is simulated seconds per real second, and times are told in real ones."""
         decode = done.finished_seconds - done.first_token_seconds
         times = {
             "time_to_first_token_seconds": done.first_token_seconds - done.submitted_seconds,
@@ -99,7 +99,7 @@ class EngineMetrics:
         if done.output_tokens > 1:
             times["request_time_per_output_token_seconds"] = decode / (done.output_tokens - 1)
         for name, seconds in times.items():
-            self._histograms[name].observe(seconds * time_scale)
+            self._histograms[name].observe(seconds / time_scale)
         self._histograms["request_prompt_tokens"].observe(done.prompt_tokens)
         self._histograms["request_generation_tokens"].observe(done.output_tokens)
         self._finished[finish_reason] += 1

@@ -95,7 +95,7 @@ class EnginePump:
 
     @property
     def time_scale(self) -> float:
-        """Real seconds per simulated second."""
+        """Simulated seconds per real second."""
         return self._time_scale
 
     @time_scale.setter
@@ -162,7 +162,7 @@ class EnginePump:
             self._timer = None
 
     def _engine_now(self) -> float:
-        return self._engine_origin + (self._loop.time() - self._real_origin) / self._time_scale
+        return self._engine_origin + (self._loop.time() - self._real_origin) * self._time_scale
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -181,7 +181,7 @@ class EnginePump:
                 job.refresh(self.engine)
                 job.news.set()
         self._metrics.observe_gaps(
-            [DecodeGap(gap.seconds * self._time_scale, gap.tokens) for gap in result.decode_gaps]
+            [DecodeGap(gap.seconds / self._time_scale, gap.tokens) for gap in result.decode_gaps]
         )
         real_now = self._loop.time()
         if self._streams and real_now >= self._next_flush:
@@ -207,7 +207,7 @@ class EnginePump:
         if event is None:
             self.close()
             return
-        when = self._real_origin + (event - self._engine_origin) * self._time_scale
+        when = self._real_origin + (event - self._engine_origin) / self._time_scale
         if self._streams:
             when = min(when, self._next_flush)
         when = max(when, self._loop.time() + SHORTEST_TIMER_SECONDS)

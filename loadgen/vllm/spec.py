@@ -26,7 +26,7 @@ class InstanceSpec:
         iteration_per_context_token_seconds: A of `EngineConfig`.
         prefill_tokens_per_second: R of `EngineConfig`.
         kv_blocks: KV-cache blocks of 16 tokens.
-        time_scale: Real seconds per simulated second, above 0: 0.1 runs ten times faster than the hardware would.
+        time_scale: Simulated seconds per real second, above 0: 10 runs ten times faster than the hardware would.
         stream_flush_seconds: Tokens of a stream are written together at this real-time distance, the first and
             the last at once. vLLM writes every token; the sum is the same, the number of writes is not.
         output_tokens_median: Median output length where the request does not name one.

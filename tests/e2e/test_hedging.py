@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 Chat = Callable[..., dict[str, Any]]
 
-USUAL = 0.1
-CRAWLING = 1000.0
+USUAL = 10.0
+CRAWLING = 0.001
 """Real seconds per simulated second: an answer that takes no time to speak of, and one that never comes."""
 
 DEADLINE = {"x-ttca-deadline-ms": "25000"}

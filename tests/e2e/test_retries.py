@@ -130,7 +130,7 @@ async def test_state_is_charged_to_who_served(trusted: Any, chat: Chat) -> None:
         asyncio.create_task(trusted.ask(chat(model="model-b", tokens=60, max_tokens=60))) for _ in range(2)
     ]
     for address in hosts:
-        await trusted.faults(address, time_scale=3.0)
+        await trusted.faults(address, time_scale=1 / 3)
 
     async def moved() -> bool:
         own = {i["address"]: i["sequences_in_flight"] for i in (await trusted.book())["instances"]}
@@ -139,7 +139,7 @@ async def test_state_is_charged_to_who_served(trusted: Any, chat: Chat) -> None:
     await trusted.settle(moved)
     answers = await asyncio.gather(*tasks)
     for address in hosts:
-        await trusted.faults(address, time_scale=0.1)
+        await trusted.faults(address, time_scale=10.0)
     await trusted.settle_empty()
 
     assert [(200, hosts[1])] * 2 == [(status, h["x-inference-pod"]) for status, h, _ in answers]

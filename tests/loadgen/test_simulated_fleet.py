@@ -52,11 +52,11 @@ def test_each_instance_is_played_as_its_cluster_says() -> None:
     assert first.seed != second.seed
 
 
-def test_a_time_scale_of_two_halves_real_time() -> None:
-    """Simulated seconds per real second become the server's real seconds per simulated one."""
+def test_the_time_scale_is_the_servers() -> None:
+    """Simulated seconds per real second, there as here."""
     (spec,) = instance_specs(a_fleet(a_cluster("a", "127.0.0.1:1")), time_scale=2.0, seed=1)
 
-    assert 0.5 == spec.time_scale
+    assert 2.0 == spec.time_scale
 
 
 def test_large_contexts_and_batches_get_the_room_that_they_need() -> None:

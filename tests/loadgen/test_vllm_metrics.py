@@ -66,7 +66,7 @@ def test_every_line_is_well_formed() -> None:
 def test_times_are_those_of_the_clients_clock() -> None:
     """A sped-up instance reports real seconds, in cumulative buckets."""
     metrics = EngineMetrics("m", 100)
-    metrics.observe_completion(Completion("r", 0, 10, 5, 0.0, 1.0, 2.0, 6.0, 0), "stop", time_scale=0.1)
+    metrics.observe_completion(Completion("r", 0, 10, 5, 0.0, 1.0, 2.0, 6.0, 0), "stop", time_scale=10.0)
     metrics.observe_gaps([DecodeGap(0.1, 4)])
     lines = page(metrics)
     label = 'engine="0",model_name="m"'

@@ -18,7 +18,7 @@ SPEC = InstanceSpec(
     max_num_seqs=4,
     max_num_batched_tokens=512,
     kv_blocks=64,
-    time_scale=0.05,
+    time_scale=20.0,
     stream_flush_seconds=0.002,
 )
 
