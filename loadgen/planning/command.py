@@ -74,7 +74,10 @@ def run_plan(command: PlanCommand, console: Console) -> bool:
     try:
         draw(advice, picture)
     except ModuleNotFoundError:
-        console.print("no plot: matplotlib is not installed (extra `report`)", highlight=False)
+        console.print(
+            "no plan.png: matplotlib is not installed; `pip install 'ttca-router[report]'` brings it",
+            highlight=False,
+        )
     else:
         console.print(f"plot: {picture}", highlight=False, soft_wrap=True)
     return advice.best is not None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_commands_that_need_the_extra_say_so(monkeypatch: pytest.MonkeyPatch, ar
     assert 1 == result.exit_code
     assert "ttca-router[fit]" in result.output
     assert 0 == CliRunner().invoke(app, ["--help"]).exit_code
+
+
+def test_the_versions_can_be_asked_for() -> None:
+    """A report of a fault names the release, and Envoy's."""
+    result = CliRunner().invoke(app, ["--version"])
+
+    assert 0 == result.exit_code
+    assert result.output.startswith(f"ttca-router {version('ttca-router')}, Python 3.")
+    assert "Envoy 1." in result.output
 
 
 def test_eval_without_data_ends_with_status_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
