@@ -92,7 +92,8 @@ class ServiceSettings(Section):
         description="Where Envoy reaches the service by gRPC (ext_proc, access log, OTLP).",
     )
     admin: IpPort = Field(
-        default="127.0.0.1:9090", description="The service's HTTP interface: health, metrics, traces."
+        default="127.0.0.1:9090",
+        description="The service's HTTP interface: health, metrics, each instance's load, traces (docs/operation.md).",
     )
     state_file: str = Field(
         default="out/run/state.json",
