@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from extproc.decide.first_correct import Objective
 from extproc.estimate.latency_records import LoadAtDecision
@@ -46,12 +47,40 @@ class CarriedSpec:
     needs_request: bool
 
 
+class Weighed(Protocol):
+    """An attempt of a plan, wherever the plan is."""
+
+    @property
+    def model(self) -> str:
+        """Name under which the instance serves the model."""
+
+    @property
+    def chance(self) -> float | None:
+        """P(correct) given that all earlier attempts failed; None when nobody estimated it."""
+
+
+def attempt_at(attempts: Sequence[Weighed], host: int) -> int:
+    """Return the index of the attempt that a plan's host makes: its own, or the one whose instance it stands in for.
+
+    A host without a chance stands in for an earlier one of its model that has one. Where no chances were looked at, each
+    host makes an attempt of its own.
+    """
+    planned = attempts[host]
+    if planned.chance is not None:
+        return host
+    for position, attempt in enumerate(attempts[:host]):
+        if attempt.chance is not None and attempt.model == planned.model:
+            return position
+    return host
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedPlan:
     """What travels of a plan, so that any replica can serve its attempts.
 
     Attributes:
-        attempts: In the order in which Envoy tries them; empty when nothing is asked of its tries.
+        attempts: In the order in which Envoy tries them; empty when nothing is asked of its tries. Those without a chance whose
+            model an earlier one has are no attempts of their own: they stand in for its instance (`attempt_at`).
         max_retries: Retries that Envoy may make, at least 0.
         is_verified: True when each answer is verified before the client gets it.
         needs_request: True when an answer cannot be verified without the body of the request.
@@ -95,15 +124,23 @@ class CarriedPlan:
         return any(attempt.chance is not None for attempt in self.attempts)
 
     def position_of(self, address: str) -> int | None:
-        """Return the index of the attempt at `address`; None when the plan does not hold it."""
+        """Return the index of the host at `address`; None when the plan does not hold it."""
         for position, attempt in enumerate(self.attempts):
             if attempt.address == address:
                 return position
         return None
 
+    def attempt_at(self, host: int) -> int:
+        """Return the index of the attempt that a host of the list makes: its own, or the one that it stands in for."""
+        return attempt_at(self.attempts, host)
+
+    def before(self, host: int) -> tuple[int, ...]:
+        """Return the indexes of the attempts that are made at the hosts before one, each once, in order."""
+        return tuple(dict.fromkeys(map(self.attempt_at, range(host))))
+
     def remaining(self, made: Collection[int]) -> tuple[int, ...]:
         """Return the indexes of the attempts that are not among `made`, ascending."""
-        return tuple(position for position in range(len(self.attempts)) if position not in made)
+        return tuple(position for position in self.before(len(self.attempts)) if position not in made)
 
     def ability_at(self, position: int) -> Ability | None:
         """Return the ability of an attempt's model, as any attempt of that model tells it; None when none does."""
@@ -118,7 +155,7 @@ class CarriedPlan:
         the others; the chance is None where the abilities that it would follow from are not known.
         """
         attempt = self.attempts[position]
-        if attempt.chance is None or set(rejected) == set(range(position)):
+        if attempt.chance is None or set(rejected) == set(self.before(position)):
             return attempt
         known = [self.ability_at(one) for one in (*rejected, position)]
         abilities = [one for one in known if one is not None]

@@ -53,11 +53,14 @@ class Ranking:
         positions: Positions into `Predictions.rows`; at least one, none twice.
         steps: What was expected of the first of them; the rest are stand-ins when an instance fails.
         reason: The rule, in a word or two.
+        second_instance: Of the first one's model, where that is the better next try than the second one when the first
+            gives no answer; None otherwise.
     """
 
     positions: tuple[int, ...]
     steps: tuple[Step, ...]
     reason: str
+    second_instance: int | None = None
 
 
 def price_seconds(predictions: Predictions, snapshot: FleetSnapshot, objective: Objective) -> Floats:
@@ -102,8 +105,28 @@ def rank_first_correct(
     chosen = [int(best[step.candidate]) for step in steps]
     twins = predictions.positions_of(int(predictions.model[chosen[0]]))
     stand_ins = twins[twins != chosen[0]]
-    order = _least(price[stand_ins], MOST_STAND_INS)
-    return Ranking(positions=(*chosen, *stand_ins[order].tolist()), steps=steps, reason="utility")
+    order = stand_ins[_least(price[stand_ins], MOST_STAND_INS)].tolist()
+    return Ranking(
+        positions=(*chosen, *order),
+        steps=steps,
+        reason="utility",
+        second_instance=_second_instance(predictions, price, chosen, order),
+    )
+
+
+def _second_instance(
+    predictions: Predictions, price: Floats, chosen: list[int], stand_ins: list[int]
+) -> int | None:
+    """The first model's next best instance, where its price for its chance is no higher than the second model's.
+
+    No answer says nothing of any model, so that the chances are those from before the first attempt. Of two attempts that
+    one may follow the other, the sequence is worth more that begins with the lower price for a chance.
+    """
+    if len(chosen) < 2 or not stand_ins:
+        return None
+    chance = (predictions.chances @ predictions.weights)[predictions.model[chosen[:2]]]
+    twin, other = stand_ins[0], chosen[1]
+    return twin if price[twin] * chance[1] <= price[other] * chance[0] else None
 
 
 def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:

@@ -19,11 +19,13 @@ from extproc.decide.pools import PoolChoice, choose_pool
 from extproc.decide.route_balance import QualityNorm
 from extproc.decide.stand_ins import (
     is_alone,
+    is_one_model,
     of_other_models,
     order_of_one_model,
     overflow_addresses,
     roomy_tokens,
     with_roomier,
+    with_second,
 )
 from extproc.decide.weights import NO_OVERRIDES, PRESETS, Overrides, Preset, Weights
 from extproc.decide.witness import Witness
@@ -174,7 +176,11 @@ def plan_ranked(
             rows = [rows[0], *_by_utility(rows[0], predictions, snapshot, policy.objective)]
     elif (roomy := roomy_tokens(budget)) > table.clusters[rows[0]].max_model_len:
         rows = with_roomier(rows, pool, roomy, snapshot)
-    rows = rows[: policy.max_attempts]
+    elif ranking.second_instance is not None:
+        rows = with_second(rows, int(predictions.rows[ranking.second_instance]))
+    # Another instance of the first model, in case that one fails, takes no other model's place.
+    has_stand_in = is_verified and len(ranking.steps) > 1 and is_one_model(rows[:2], snapshot)
+    rows = rows[: max(policy.max_attempts, len(ranking.steps) + has_stand_in)]
     # Chances that hang on what a session's failures said cannot be worked out again from the abilities alone.
     wants_abilities = is_verified and not predictions.failed
     figures = Figures.of(predictions, ranking, rows, wants_abilities=wants_abilities)
@@ -194,7 +200,7 @@ def plan_ranked(
         decision_id=decision_id,
         attempts=attempts,
         route_cluster=route_cluster,
-        max_retries=len(attempts) - 1,
+        max_retries=min(len(attempts), policy.max_attempts) - 1,
         timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
         per_try_timeout_seconds=patience.seconds if patience else policy.per_try_timeout_seconds,
         model=attempts[0].model if candidates.rewrites_model else None,
@@ -330,7 +336,7 @@ def _plan(
         attempts=attempts,
         route_cluster=policy.union_cluster if is_verified else _route_cluster(attempts, policy),
         is_verified=is_verified,
-        max_retries=len(attempts) - 1,
+        max_retries=min(len(attempts), policy.max_attempts) - 1,
         timeout_seconds=min(policy.request_timeout_seconds, deadline_seconds or math.inf),
         per_try_timeout_seconds=policy.per_try_timeout_seconds,
         model=model,

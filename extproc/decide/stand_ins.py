@@ -48,7 +48,17 @@ def with_roomier(rows: list[int], pool: PoolChoice, roomy: float, snapshot: Flee
     # Of several the first that surely has room, else the largest.
     surely = larger[table.max_model_len[larger] >= roomy]
     second = int(surely[0] if len(surely) else larger[table.max_model_len[larger].argmax()])
-    return [first, second, *(row for row in following if row != second)]
+    return with_second(rows, second)
+
+
+def with_second(rows: list[int], second: int) -> list[int]:
+    """Put a row second, whether it is among the others or not."""
+    return [rows[0], second, *(row for row in rows[1:] if row != second)]
+
+
+def is_one_model(rows: list[int], snapshot: FleetSnapshot) -> bool:
+    """Tell whether rows serve one model."""
+    return len(set(snapshot.table.model_index.take(rows).tolist())) == 1
 
 
 def is_alone(rows: list[int], snapshot: FleetSnapshot) -> bool:

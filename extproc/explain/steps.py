@@ -26,7 +26,7 @@ def plan_view(decided: Decided) -> PlanView | None:
                 when=_when(plan, number, attempt),
                 max_tokens=attempt.max_tokens,
                 chance=attempt.chance,
-                reached=reached[number] if number < len(made) else None,
+                reached=reached[made.index(attempt)] if attempt in made else None,
                 is_worth_it=worth.get(attempt.address),
                 latency_seconds=_latency(attempt),
                 usd=attempt.cost_usd,
@@ -50,10 +50,15 @@ def plan_view(decided: Decided) -> PlanView | None:
 
 
 def _made_for_wrong_answers(plan: Plan, worth: dict[str, bool]) -> list[Attempt]:
-    """The first attempt and, in a verified plan, those that follow it while they are worth it; none without chances."""
+    """The first attempt and, in a verified plan, those that follow it while they are worth it; none without chances.
+
+    Not those without a chance of their own: they stand in for an instance that fails.
+    """
     made: list[Attempt] = []
     for attempt in plan.attempts:
-        if attempt.chance is None or worth.get(attempt.address) is False:
+        if attempt.chance is None:
+            continue
+        if worth.get(attempt.address) is False:
             break
         made.append(attempt)
         if not plan.is_verified:

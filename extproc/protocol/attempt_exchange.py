@@ -83,8 +83,9 @@ class AttemptExchange:
 
     @property
     def is_retried_by_itself(self) -> bool:
-        """True when Envoy makes the plan's next attempt whatever is thought of this one: its status was an error's."""
-        return self._response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not self.is_last
+        """True when Envoy goes on to the plan's next host whatever is thought of this try: its status was an error's."""
+        is_error = self._response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return is_error and self.number <= self.plan.max_retries
 
     @property
     def is_unanswered(self) -> bool:

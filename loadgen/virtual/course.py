@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from extproc.decide.attempts import CarriedAttempt
+from extproc.decide.attempts import CarriedAttempt, attempt_at
 from extproc.decide.plan import Plan
 
 
@@ -23,6 +23,8 @@ class Course:
         is_verified: True when a wrong answer is followed by the next try.
         overflow_addresses: Instances whose context-length rejection is followed by the next try.
         max_tokens: Output tokens at which the answer of each address is cut, None for no limit; empty for none.
+        attempts: Index of the attempt that is made at each address, its own or the one that it stands in for; empty for
+            its own.
     """
 
     decision_id: str
@@ -34,10 +36,12 @@ class Course:
     is_verified: bool = False
     overflow_addresses: tuple[str, ...] = ()
     max_tokens: tuple[int | None, ...] = ()
+    attempts: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan) -> Course:
         """Read a plan as Envoy does."""
+        attempts = tuple(attempt_at(plan.attempts, host) for host in range(len(plan.attempts)))
         return cls(
             decision_id=plan.decision_id,
             addresses=tuple(attempt.address for attempt in plan.attempts),
@@ -47,8 +51,13 @@ class Course:
             hedges=plan.hedges,
             is_verified=plan.is_verified,
             overflow_addresses=plan.overflow_addresses,
-            max_tokens=tuple(attempt.max_tokens for attempt in plan.attempts),
+            max_tokens=tuple(plan.attempts[position].max_tokens for position in attempts),
+            attempts=attempts,
         )
+
+    def attempt_at(self, host: int) -> int:
+        """Index of the attempt that is made at a host."""
+        return self.attempts[host] if self.attempts else host
 
     def limit(self, position: int) -> int | None:
         """Output tokens at which the answer of the attempt at `position` is cut; None for no limit."""

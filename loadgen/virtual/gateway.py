@@ -201,7 +201,7 @@ class _Call:
     def name_next(self, following: Following) -> None:
         """Send the next try to the instance of an attempt, unless the list of hosts leads to that attempt by itself."""
         position = self._hosts_used
-        is_next = following.position == position and (
+        is_next = position < len(self.course.addresses) and (
             self.course.addresses[position],
             self.course.limit(position),
         ) == (following.attempt.address, following.attempt.max_tokens)
@@ -215,9 +215,22 @@ class _Call:
             following, self._named = self._named, None
             attempt = following.attempt
             return following.position, attempt, attempt.address, attempt.max_tokens
-        position = self._hosts_used
-        self._hosts_used += 1
-        return position, None, self.course.addresses[position], self.course.limit(position)
+        host = self._instead_of_wrong()
+        if host is None:
+            host = self._hosts_used
+            self._hosts_used += 1
+        return self.course.attempt_at(host), None, self.course.addresses[host], self.course.limit(host)
+
+    def _instead_of_wrong(self) -> int | None:
+        """The first attempt left where the list leads to a wrong one: a named try says beforehand what follows its failure."""
+        course, tries = self.course, self.report.tries
+        wrong = {attempt.position for attempt in tries if attempt.is_correct is False}
+        if course.attempt_at(self._hosts_used) not in wrong:
+            return None
+        over = {attempt.position for attempt in tries}
+        return next(
+            (host for host in range(len(course.addresses)) if course.attempt_at(host) not in over), None
+        )
 
     @property
     def can_retry(self) -> bool:

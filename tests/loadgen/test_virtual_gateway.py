@@ -51,21 +51,24 @@ class Stage:
         )
 
     def send(self, course: Course, *, tokens: int = 10) -> None:
-        question = Question(
-            key="q",
-            kind="k",
-            text="t",
-            prompt_tokens=20,
-            correct={"A": False, "B": True, "C": True},
-            output_tokens={"A": tokens, "B": tokens, "C": tokens},
-        )
-        self.gateway.send(course, question, self.reports.append)
+        self.gateway.send(course, a_question(dict.fromkeys("ABC", tokens)), self.reports.append)
 
     def run(self) -> Report:
         while self.events.step():
             pass
         assert 1 == len(self.reports)
         return self.reports[0]
+
+
+def a_question(output_tokens: dict[str, int]) -> Question:
+    return Question(
+        key="q",
+        kind="k",
+        text="t",
+        prompt_tokens=20,
+        correct={"A": False, "B": True, "C": True},
+        output_tokens=output_tokens,
+    )
 
 
 def a_course(*addresses: str, **changes: object) -> Course:
@@ -211,4 +214,19 @@ def test_a_named_host_that_is_full_is_followed_by_the_plans_next_one() -> None:
     second = next(report for report in stage.reports if report.course.decision_id == "second")
     assert [("c", 200), ("a", 503), ("b", 200)] == [
         (attempt.address, attempt.status) for attempt in second.tries
+    ]
+
+
+def test_a_named_host_that_is_given_up_is_followed_by_no_model_that_was_wrong() -> None:
+    """The list leads to the first model's second instance; what is left is the third one."""
+    stage = Stage(following=lambda _: Following(attempt=CarriedAttempt(address="b"), position=2))
+    course = a_course(
+        "a", "a", "b", "c", is_verified=True, attempts=(0, 0, 2, 3), per_try_timeout_seconds=15 * STEP
+    )
+    stage.gateway.send(course, a_question({"A": 10, "B": 100, "C": 10}), stage.reports.append)
+
+    report = stage.run()
+
+    assert [("a", False), ("b", None), ("c", True)] == [
+        (attempt.address, attempt.is_correct) for attempt in report.tries
     ]

@@ -216,6 +216,7 @@ class System:
         self.order: tuple[str, ...] = ("u1", "u2", "u3")
         self.changes: dict[str, Any] = {}
         self.limits: dict[str, int] = {}
+        self.stand_ins: tuple[str, ...] = ()
         self.go_on: Callable[[AttemptContext], Continuation] = go_on_while_planned
         self.received.clear()
         for replica in self.replicas:
@@ -238,7 +239,7 @@ class System:
                 cluster=name,
                 model=INSTANCES[name],
                 work_seconds=1.0,
-                chance=0.5,
+                chance=None if name in self.stand_ins else 0.5,
                 max_tokens=self.limits.get(name),
             )
             for name in self.order

@@ -16,6 +16,33 @@ def test_an_attempt_is_found_by_its_address() -> None:
     assert (1, None) == (PLAN.position_of("a:1"), PLAN.position_of("b:1"))
 
 
+def test_a_host_without_a_chance_stands_in_for_its_model() -> None:
+    """Where chances were looked at: else each host makes an attempt of its own."""
+    chances = (0.5, None, 0.4, None, None)
+    hosts = tuple(
+        CarriedAttempt(address=f"a:{n}", model=model, chance=chance)
+        for n, (model, chance) in enumerate(zip("xxyyz", chances, strict=True))
+    )
+    plan = CarriedPlan(attempts=hosts)
+    unweighed = CarriedPlan(attempts=tuple(replace(host, chance=None) for host in hosts))
+
+    assert [0, 0, 2, 2, 4] == [plan.attempt_at(host) for host in range(5)]
+    assert ((2, 4), (0, 2)) == (plan.remaining((0,)), plan.before(4))
+    assert list(range(5)) == [unweighed.attempt_at(host) for host in range(5)]
+
+
+def test_a_planned_chance_holds_whoever_stood_in() -> None:
+    """It follows rejections of the attempts before it, not of hosts."""
+    hosts = (
+        CarriedAttempt(address="a:0", model="x", chance=0.5),
+        CarriedAttempt(address="a:1", model="x"),
+        CarriedAttempt(address="a:2", model="y", chance=0.4),
+    )
+
+    assert 0.4 == CarriedPlan(attempts=hosts).attempt_after(2, (0,)).chance
+    assert None is CarriedPlan(attempts=hosts).attempt_after(2, ()).chance
+
+
 def test_what_failed_and_what_would_follow() -> None:
     """The attempts that are over in their own order, the rejected one last, and the first of the others as planned."""
     context = AttemptContext(

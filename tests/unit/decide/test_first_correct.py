@@ -90,6 +90,38 @@ def test_each_model_is_tried_on_its_cheapest_instance(snapshot: FleetSnapshot) -
     assert ((1, 2, 0), 2) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "chances", "second"),
+    [
+        ([3.0, 2.0, 9.0, 10.0], (0.5, 0.9), 0),
+        ([3.0, 2.0, 6.0, 10.0], (0.5, 0.9), 0),
+        ([3.0, 2.0, 5.0, 10.0], (0.5, 0.9), None),
+        ([6.0, 2.0, 5.0, 10.0], (0.5, 0.9), None),
+        ([3.0, 2.0, 9.0, 10.0], (0.99, 0.0), 0),
+    ],
+)
+def test_a_first_try_that_fails_is_followed_by_what_costs_least_for_its_chance(
+    snapshot: FleetSnapshot, seconds: list[float], chances: tuple[float, float], second: int | None
+) -> None:
+    """The same model's other instance, unless that is so busy that the next model is better value."""
+    ranking = rank_first_correct(
+        predictions(seconds=seconds, chances=chances), snapshot, OBJECTIVE, horizon=3
+    )
+
+    assert 1 == ranking.positions[0]
+    assert second == ranking.second_instance
+
+
+def test_a_suspect_second_instance_follows_no_failure(
+    snapshot: FleetSnapshot, make_snapshot: Callable[..., FleetSnapshot]
+) -> None:
+    """It failed lately itself."""
+    suspect = make_snapshot(snapshot.table.fleet, suspect=[True, False, False, False])
+    ranking = rank_first_correct(predictions(seconds=[3.0, 2.0, 9.0, 10.0]), suspect, OBJECTIVE, horizon=3)
+
+    assert ((1, 2, 0), None) == (ranking.positions, ranking.second_instance)
+
+
 def test_without_verification_one_model_is_chosen(snapshot: FleetSnapshot) -> None:
     """With one attempt the larger gain wins, and its twin stands in."""
     assert ((2, 3), 1) == rank(snapshot, predictions(seconds=[3.0, 2.0, 9.0, 10.0]), horizon=1)

@@ -278,6 +278,56 @@ def test_a_late_try_is_raced_where_that_pays(
         assert plan.per_try_timeout_seconds is None
 
 
+@pytest.mark.parametrize(
+    ("is_verified", "second", "most", "expected", "retries"),
+    [
+        (True, 1, 3, [0, 1, 2, 3], 2),
+        (True, 1, 5, [0, 1, 2, 3], 3),
+        (True, None, 3, [0, 2, 3], 2),
+        (False, 1, 3, [0, 1], 1),
+    ],
+)
+def test_a_second_instance_takes_no_models_place(
+    make_cluster: Callable[..., Cluster],
+    make_fleet: Callable[..., Fleet],
+    make_snapshot: Callable[..., FleetSnapshot],
+    make_budget: Callable[..., TokenBudget],
+    make_facts: Callable[..., RequestFacts],
+    make_policy: Callable[..., PlanPolicy],
+    make_predictions: Callable[..., Predictions],
+    is_verified: bool,
+    second: int | None,
+    most: int,
+    expected: list[int],
+    retries: int,
+) -> None:
+    """It is for a first try that fails: no more tries are made, and each weighed model keeps its host."""
+    clusters = [
+        make_cluster("m-a", model="a"),
+        *(make_cluster(f"m-{m}", model=m, instances=(Instance(address=f"10.0.1.1:{m}"),)) for m in "12"),
+    ]
+    snapshot = make_snapshot(make_fleet(*clusters))
+    facts, budget = make_facts(model="auto"), make_budget(200)
+    candidates = eligible(facts, snapshot)
+    steps = tuple(Step(candidate=c, chance=0.5, is_worth_it=True) for c in range(3))
+    plan = plan_ranked(
+        facts,
+        budget,
+        choose_pool(budget, candidates.rows, snapshot),
+        Ranking(positions=(0, 2, 3, 1), steps=steps, reason="utility", second_instance=second),
+        predictions=make_predictions(snapshot, chances=(0.5, 0.5, 0.5), seconds=(2.0,) * 4, usd=(0.0,) * 4),
+        candidates=candidates,
+        snapshot=snapshot,
+        policy=make_policy(max_attempts=most),
+        decision_id="d",
+        is_verified=is_verified,
+        deadline_seconds=None,
+    )
+
+    assert [snapshot.table.addresses[row] for row in expected] == [one.address for one in plan.attempts]
+    assert retries == plan.max_retries
+
+
 def test_a_passed_through_request_may_go_anywhere(
     make_fleet: Callable[..., Fleet],
     make_snapshot: Callable[..., FleetSnapshot],

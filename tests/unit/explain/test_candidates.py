@@ -33,8 +33,8 @@ def test_the_plans_instances_come_first_in_its_order(make_world: MakeWorld) -> N
     found = views(make_world(headers={"x-ttca-expect": "exact:x"}))
     places = [view.place for view in found]
 
-    assert [1, 2, 3, None, None] == places
-    assert sorted((v.score or 0.0 for v in found[3:]), reverse=True) == [v.score for v in found[3:]]
+    assert [1, 2, 3, 4, None] == places
+    assert sorted((v.score or 0.0 for v in found[4:]), reverse=True) == [v.score for v in found[4:]]
 
 
 def test_a_policy_without_a_forecast_gets_one_for_the_explanation(make_world: MakeWorld) -> None:

@@ -20,12 +20,15 @@ def test_a_verified_plan_promises_what_its_attempts_add_up_to(make_world: MakeWo
     assert view is not None
     failing, seconds, usd = 1.0, 0.0, 0.0
     for attempt, shown in zip(plan.attempts, view.attempts, strict=True):
+        if attempt.chance is None:
+            assert (None, "after a failure") == (shown.reached, shown.when)
+            continue
         assert pytest.approx(failing) == shown.reached
         seconds += failing * (attempt.latency_seconds or 0.0)
         usd += failing * (attempt.cost_usd or 0.0)
         failing *= 1.0 - (attempt.chance or 0.0)
 
-    assert 3 == len(view.attempts)
+    assert [True, False, True, True] == [attempt.reached is not None for attempt in view.attempts]
     assert (1.0 - failing, seconds, usd) == pytest.approx(
         (view.chance, view.expected_seconds, view.expected_usd)
     )
@@ -43,10 +46,10 @@ def test_an_attempt_that_is_not_worth_it_is_not_promised(make_world: MakeWorld) 
     assert view is not None
     first = view.attempts[0]
 
-    assert [True, False, False] == [attempt.is_worth_it for attempt in view.attempts]
+    assert [True, None, False, False] == [attempt.is_worth_it for attempt in view.attempts]
     assert first.usd == view.expected_usd
     assert first.chance == pytest.approx(view.chance)
-    assert view.attempts[1].reached is None
+    assert [1.0, None, None, None] == [attempt.reached for attempt in view.attempts]
 
 
 def test_an_attempt_that_is_cut_says_where(make_world: MakeWorld) -> None:
@@ -58,7 +61,7 @@ def test_an_attempt_that_is_cut_says_where(make_world: MakeWorld) -> None:
     view = plan_view(replace(decided, plan=cut))
     assert view is not None
 
-    assert [512, None, None] == [attempt.max_tokens for attempt in view.attempts]
+    assert [512, None, None, None] == [attempt.max_tokens for attempt in view.attempts]
 
 
 def test_without_verification_stand_ins_are_for_failures(make_world: MakeWorld) -> None:

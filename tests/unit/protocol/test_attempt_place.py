@@ -122,3 +122,72 @@ def test_a_stand_in_is_for_one_try() -> None:
 def test_an_address_of_no_attempt_has_no_place() -> None:
     """Nothing is asked of that try."""
     assert None is find_place(PLAN, address=ELSEWHERE, number=1, naming=NOTHING_NAMED, rejected=())
+
+
+TWINS = CarriedPlan(
+    attempts=(
+        CarriedAttempt(address="10.0.0.1:8000", model="a", chance=0.5, max_tokens=70, retries_overflow=True),
+        CarriedAttempt(address="10.0.0.2:8000", model="a"),
+        CarriedAttempt(address="10.0.0.3:8000", model="b", chance=0.4),
+        CarriedAttempt(address="10.0.0.4:8000", model="c", chance=0.3),
+    ),
+    max_retries=2,
+    is_verified=True,
+    is_marked=True,
+)
+"""A plan whose second host stands in for the first one."""
+
+
+def twin_place(
+    address: str, number: int, naming: Naming = NOTHING_NAMED, rejected: tuple[int, ...] = ()
+) -> Place:
+    """The try of `TWINS` at an address."""
+    found = find_place(TWINS, address=address, number=number, naming=naming, rejected=rejected)
+    assert found is not None
+    return found
+
+
+def test_a_stand_in_of_the_list_makes_the_attempt_that_it_stands_in_for() -> None:
+    """With its chance and its limit, but the room of its own instance."""
+    found = twin_place("10.0.0.2:8000", 2)
+
+    assert (0, 2, (0,), True) == (found.position, found.hosts_used, found.made, found.is_again)
+    assert replace(TWINS.attempts[0], address="10.0.0.2:8000", retries_overflow=False) == found.attempt
+    assert (0,) == found.rejected_with_this
+    assert found.stand_in() is None, "the list leads to the second model"
+
+
+def test_a_model_that_answered_needs_no_stand_in() -> None:
+    """After a wrong answer the list is left, and whoever follows is followed by the third model."""
+    naming = twin_place("10.0.0.1:8000", 1).naming(Following(attempt=TWINS.attempts[2], position=2))
+    assert naming is not None
+    found = twin_place("10.0.0.3:8000", 2, naming, rejected=(0,))
+    beyond = found.stand_in()
+
+    assert ("10.0.0.3:8000", 2, "10.0.0.4:8000") == (naming.address, naming.number, naming.stand_in)
+    assert beyond is not None
+    assert 3 == beyond.position
+
+
+def test_a_first_try_that_fails_is_followed_by_the_list() -> None:
+    """To the stand-in, without a word of the filter's."""
+    assert twin_place("10.0.0.1:8000", 1).stand_in() is None
+
+
+def test_a_rejected_length_leads_to_the_stand_in_with_more_room() -> None:
+    """The list leads there by itself."""
+    found = twin_place("10.0.0.1:8000", 1)
+    following = found.roomier()
+    assert following is not None
+
+    assert ("10.0.0.2:8000", 0, False) == (
+        following.attempt.address, following.position, following.attempt.retries_overflow,
+    )  # fmt: skip
+    assert found.naming(following) is None
+
+
+def test_the_last_model_is_the_last_attempt_whatever_stands_in() -> None:
+    """No attempt is left, and none may be made."""
+    assert replace(twin_place("10.0.0.1:8000", 1), made=(0, 2, 3)).is_last
+    assert twin_place("10.0.0.4:8000", 3).is_last
+    assert not twin_place("10.0.0.2:8000", 2).is_last
