@@ -23,6 +23,9 @@ SOFT_PENALTY = 10.0
 """LAAR's factor on the cost of a model that has failed on this request; its paper names none."""
 
 
+_BOTH = 2
+"""Attempts of a first model and of the one that follows it."""
+
 MOST_STAND_INS = 16
 """Stand-ins that a ranking names: more than the fleet file allows attempts."""
 
@@ -110,23 +113,36 @@ def rank_first_correct(
         positions=(*chosen, *order),
         steps=steps,
         reason="utility",
-        second_instance=_second_instance(predictions, price, chosen, order),
+        second_instance=_second_instance(
+            predictions, price, chosen, order, worth_seconds=objective.worth_seconds, horizon=horizon
+        ),
     )
 
 
 def _second_instance(
-    predictions: Predictions, price: Floats, chosen: list[int], stand_ins: list[int]
+    predictions: Predictions,
+    price: Floats,
+    chosen: list[int],
+    stand_ins: list[int],
+    *,
+    worth_seconds: float,
+    horizon: int,
 ) -> int | None:
-    """The first model's next best instance, where its price for its chance is no higher than the second model's.
+    """The first model's next best instance, where it is a better next attempt than the second model.
 
     No answer says nothing of any model, so that the chances are those from before the first attempt. Of two attempts that
-    one may follow the other, the sequence is worth more that begins with the lower price for a chance.
+    one may follow the other, the sequence is worth more that begins with the lower price for a chance; of two that are the
+    last, the one that is worth more itself.
     """
-    if len(chosen) < 2 or not stand_ins:
+    if len(chosen) < _BOTH or not stand_ins:
         return None
-    chance = (predictions.chances @ predictions.weights)[predictions.model[chosen[:2]]]
+    chance = (predictions.chances @ predictions.weights)[predictions.model[chosen[:_BOTH]]]
     twin, other = stand_ins[0], chosen[1]
-    return twin if price[twin] * chance[1] <= price[other] * chance[0] else None
+    if horizon > _BOTH:
+        is_better = price[twin] * chance[1] <= price[other] * chance[0]
+    else:
+        is_better = worth_seconds * (chance[0] - chance[1]) >= price[twin] - price[other]
+    return twin if is_better else None
 
 
 def _cheapest_of_each_model(predictions: Predictions, price: Floats) -> Ints:

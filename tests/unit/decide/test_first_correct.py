@@ -112,6 +112,17 @@ def test_a_first_try_that_fails_is_followed_by_what_costs_least_for_its_chance(
     assert second == ranking.second_instance
 
 
+@pytest.mark.parametrize(("large", "second"), [(0.9, None), (0.5, 0)])
+def test_the_last_try_goes_to_whom_it_is_worth_most(
+    snapshot: FleetSnapshot, large: float, second: int | None
+) -> None:
+    """With two attempts in all, a cheap one that fails leaves one: nothing could follow a wrong answer of its twin."""
+    given = predictions(seconds=[3.0, 2.0, 9.0, 10.0], chances=(0.5, large))
+    ranking = rank_first_correct(given, snapshot, OBJECTIVE, horizon=2)
+
+    assert (1, second) == (ranking.positions[0], ranking.second_instance)
+
+
 def test_a_suspect_second_instance_follows_no_failure(
     snapshot: FleetSnapshot, make_snapshot: Callable[..., FleetSnapshot]
 ) -> None:
