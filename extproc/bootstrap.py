@@ -26,6 +26,7 @@ from extproc.decide.attempts import AttemptContext, Continuation
 from extproc.decide.plan import Plan
 from extproc.facts.parse import parse_request
 from extproc.facts.request import RequestFacts
+from extproc.fleet.snapshot import FleetTable
 from extproc.gateway.endpoints import write_endpoints
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
@@ -307,14 +308,21 @@ class Application:
         self.router.record_try(record, now)
 
     def _apply(self, fresh: Settings) -> None:
-        """Take over an edited fleet file; the endpoint files come last, since writing them can fail."""
-        write_endpoints(self._endpoints_directory, fresh.fleet())
-        self.router.replace(fresh.fleet(), plan_policy(fresh), output_provision=output_provision(fresh))
-        self._estimators.quality.declare(declared_quality(fresh.fleet()))
+        """Take over an edited fleet file.
+
+        What can raise comes first, the endpoint files last of that: an edit that is refused has changed nothing. The
+        files come before the router, since a plan may name an instance only once Envoy can know it.
+        """
+        fleet, policy, provision = fresh.fleet(), plan_policy(fresh), output_provision(fresh)
+        verification, timing, quality = verify_policy(fresh), scrape_timing(fresh), declared_quality(fleet)
+        FleetTable.of(fleet)
+        write_endpoints(self._endpoints_directory, fleet)
+        self.router.replace(fleet, policy, output_provision=provision)
+        self._estimators.quality.declare(quality)
         self._upkeep.follow(fresh)
-        self._scraper.timing = scrape_timing(fresh)
+        self._scraper.timing = timing
         self._scraper.follow(self.router.book.table.addresses)
-        self._verifier.policy = verify_policy(fresh)
+        self._verifier.policy = verification
         self._settings = fresh
 
     def _scrape_failed(self, address: str, _why: str) -> None:

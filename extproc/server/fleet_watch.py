@@ -71,21 +71,24 @@ class FleetWatch:
             return
         self._seen = identity
         try:
-            fresh = load_settings(self._path)
+            self._take_over()
         except SettingsError as error:
             self._refuse(error.in_one_line())
-            return
+        except OSError as error:
+            self._refuse(f"Envoy's endpoint files cannot be written to gateway.endpoints_directory: {error}")
+        except Exception as error:
+            logger.exception("edit of %s cannot be handled", self._path)
+            self._refuse(f"a defect of the service, please report it: {type(error).__name__}: {error}")
+
+    def _take_over(self) -> None:
+        fresh = load_settings(self._path)
         changes = self._static_changes(self._settings, fresh)
         if changes:
             self._refuse(
                 "; ".join([*changes, "these need `ttca render` and a restart of Envoy and the service"])
             )
             return
-        try:
-            self._apply(fresh)
-        except OSError as error:
-            self._refuse(f"Envoy's endpoint files cannot be written to gateway.endpoints_directory: {error}")
-            return
+        self._apply(fresh)
         self._settings = fresh
         logger.info("edit of %s taken over", self._path)
         self._on_reload(True)

@@ -61,8 +61,10 @@ def parse_document(text: str) -> Document:
             document.values = _value(loader, node, (), document, ancestors=())
     except yaml.MarkedYAMLError as error:
         document.defects.append(_defect(error))
-    except (yaml.YAMLError, ValueError) as error:
-        document.defects.append(Defect((), Mark(1, 1), f"not YAML: {error}"))
+    except RecursionError:
+        document.defects.append(Defect((), Mark(1, 1), "not YAML: lists or mappings nested too deeply"))
+    except Exception as error:  # noqa: BLE001 - whatever PyYAML stumbles over is a mistake of the text
+        document.defects.append(Defect((), Mark(1, 1), f"not YAML: {type(error).__name__}: {error}"))
     finally:
         loader.dispose()
     return document
@@ -84,7 +86,20 @@ def _value(
                 for index, item in enumerate(node.value)
             ]
         case _:
-            return loader.construct_object(node)
+            return _scalar(loader, node)
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:  # noqa: ANN401 - the text decides
+    """Make a scalar; what PyYAML's constructors raise for a value that does not fit its tag names no place."""
+    try:
+        return loader.construct_object(node)
+    except (yaml.MarkedYAMLError, RecursionError):
+        raise
+    except Exception as error:
+        kind = node.tag.rpartition(":")[2]
+        raise yaml.MarkedYAMLError(
+            problem=f"{str(node.value)[:40]!r} is no {kind} that can be read", problem_mark=node.start_mark
+        ) from error
 
 
 def _mapping(

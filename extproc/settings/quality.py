@@ -27,5 +27,6 @@ class QualitySettings(Section):
     outcome_log_max_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=64 * 1024,
+        le=1 << 40,
         description="Most bytes of the log and of the one before it (`….1`) together.",
     )

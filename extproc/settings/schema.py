@@ -31,6 +31,9 @@ AUTO = "auto"
 MOST_ATTEMPTS = 10
 """Tries of one request that a fleet file may allow."""
 
+MOST_COUNT = 1_000_000_000
+"""Largest count of tokens, sequences or retries: fits Envoy's uint32, and leaves the fleet's int64 room to add."""
+
 RESERVED_CLUSTER_NAMES = ("fleet", "fleet_named", "fleet_stand_in", "extproc", "otlp")
 """Envoy clusters that the gateway makes itself."""
 
@@ -125,7 +128,7 @@ class PoolSettings(Section):
     """Clusters grouped by the context they are configured for."""
 
     name: Name = Field(description="Name of the pool, unique.")
-    threshold_tokens: Annotated[int, Field(ge=1)] | None = Field(
+    threshold_tokens: Annotated[int, Field(ge=1, le=MOST_COUNT)] | None = Field(
         default=None,
         description="Token budgets (prompt + output) up to this prefer the pool, in tokens. Ascending from pool to "
         "pool; null for the last one, and only for it.",
@@ -181,10 +184,14 @@ class ClusterSettings(Section):
     model: ModelName = Field(description="Model name that the instances serve first (`--served-model-name`).")
     pool: Name = Field(description="Name of the pool that the cluster belongs to.")
     max_model_len: int = Field(
-        ge=1, description="Most tokens (prompt + output) of one sequence: vLLM's `--max-model-len`."
+        ge=1,
+        le=MOST_COUNT,
+        description="Most tokens (prompt + output) of one sequence: vLLM's `--max-model-len`.",
     )
     max_num_seqs: int = Field(
-        ge=1, description="Most sequences that one instance runs at once: vLLM's `--max-num-seqs`."
+        ge=1,
+        le=MOST_COUNT,
+        description="Most sequences that one instance runs at once: vLLM's `--max-num-seqs`.",
     )
     price_usd_per_mtok: PriceSettings = Field(description="Price in US dollars per million tokens.")
     quality_prior: Annotated[float, Field(gt=0, lt=1)] | None = Field(
@@ -249,7 +256,10 @@ class BudgetSettings(Section):
         "50 nothing is limited for plans that verify answers or cross clusters: Envoy cannot express it there.",
     )
     min_retry_concurrency: int = Field(
-        default=10, ge=0, description="Retries at once that are always allowed, however idle the cluster."
+        default=10,
+        ge=0,
+        le=MOST_COUNT,
+        description="Retries at once that are always allowed, however idle the cluster.",
     )
     output_quantile: float = Field(
         default=0.9,
@@ -257,7 +267,7 @@ class BudgetSettings(Section):
         lt=1,
         description="Quantile of the learned output length to provide for when the client names no limit.",
     )
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = Field(
+    max_output_tokens: Annotated[int, Field(ge=1, le=MOST_COUNT)] | None = Field(
         default=None,
         description="Most output tokens to provide for when the client names no limit; null: no bound but the "
         "instance's `max_model_len`.",

@@ -66,6 +66,7 @@ class VerificationSettings(Section):
     max_answer_bytes: int = Field(
         default=1024 * 1024,
         ge=1024,
+        le=256 * 1024 * 1024,
         description="Largest answer that is verified, in bytes; larger ones pass unverified.",
     )
     own_limit_is_failure: bool = Field(

@@ -19,6 +19,14 @@ Chat = Callable[..., dict[str, Any]]
 
 FOLLOWS_WITHIN_SECONDS = 2.0
 
+MISTAKES = {
+    "broken": ("max_num_seqs: 16", "max_num_seqs: -16"),
+    "static": ("name: b-short", "name: b-new"),
+    "tag": ("max_num_seqs: 16", "max_num_seqs: !!bool x"),
+    "huge": ("max_model_len: 4096", "max_model_len: 10000000000000000000"),
+}
+"""What each bad edit replaces, and by what."""
+
 
 @asynccontextmanager
 async def load(gateway: Any, chat: Chat) -> AsyncIterator[list[tuple[str, str]]]:
@@ -121,7 +129,7 @@ async def test_requests_in_flight_survive_a_removal(gateway: Any, chat: Chat) ->
     await gateway.settle_empty()
 
 
-@pytest.mark.parametrize("mistake", ["broken", "static"])
+@pytest.mark.parametrize("mistake", list(MISTAKES))
 async def test_a_bad_edit_is_refused_and_counted(gateway: Any, chat: Chat, mistake: str) -> None:
     """An edit with a mistake, or one that Envoy cannot follow, leaves everything as it was and is counted."""
 
@@ -132,12 +140,9 @@ async def test_a_bad_edit_is_refused_and_counted(gateway: Any, chat: Chat, mista
     await asyncio.sleep(FOLLOWS_WITHIN_SECONDS)  # an earlier test's last edit
     before, book = await refusals(), await gateway.book()
     original = gateway.stack.fleet_file.read_text()
-    change = (
-        ("max_num_seqs: 16", "max_num_seqs: -16") if mistake == "broken" else ("name: b-short", "name: b-new")
-    )
     async with load(gateway, chat) as failures:
         started = time.monotonic()
-        replace_file(gateway.stack.fleet_file, original.replace(*change))
+        replace_file(gateway.stack.fleet_file, original.replace(*MISTAKES[mistake]))
 
         async def refused() -> bool:
             return await refusals() == before + 1

@@ -36,7 +36,7 @@ class World:
         self.applied: list[Settings] = []
         self.reloads: list[bool] = []
         self.static: list[str] = []
-        self.apply_error: OSError | None = None
+        self.apply_error: Exception | None = None
         self.write(yaml.safe_dump(FLEET))
         self.watch = FleetWatch(
             path,
@@ -116,6 +116,20 @@ def test_an_edit_that_cannot_be_applied_is_refused(world: World) -> None:
     world.edit(lambda text: text + "\n")
 
     assert [False] == world.reloads
+
+
+def test_an_edit_that_a_defect_of_the_service_cannot_take_is_refused(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever an edit stumbles over, the service goes on with the fleet before it and says what happened."""
+    world.apply_error = OverflowError("too large")
+    with caplog.at_level(logging.ERROR):
+        world.edit(lambda text: text + "\n")
+    world.apply_error = None
+    world.edit(lambda text: text + "\n")
+
+    assert [False, True] == world.reloads
+    assert "OverflowError: too large" in caplog.text
 
 
 def test_a_repair_after_a_refusal_is_taken_over(world: World) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from extproc.settings.document import Mark, parse_document
 
 
@@ -60,3 +62,19 @@ def test_a_tab_gets_a_hint() -> None:
     [defect] = parse_document("a:\n\tb: 1\n").defects
 
     assert (2, "indent with spaces, not tabs") == (defect.mark.line, defect.hint)
+
+
+@pytest.mark.parametrize("value", ["!!bool x", '!!int ""', '!!timestamp "x"', "!!float x", "2024-99-99"])
+def test_a_value_that_does_not_fit_its_tag_is_told_with_its_place(value: str) -> None:
+    """PyYAML's constructors raise whatever they like, and name no line."""
+    document = parse_document(f"a: 1\nb: {value}\n")
+
+    assert [Mark(2, 4)] == [defect.mark for defect in document.defects]
+    assert "not YAML" in document.defects[0].message
+
+
+def test_too_deep_a_nesting_is_a_mistake_of_the_text() -> None:
+    """Thousands of levels exhaust the parser's stack, not the program."""
+    [defect] = parse_document("a: " + "[" * 3000 + "]" * 3000 + "\n").defects
+
+    assert "nested too deeply" in defect.message

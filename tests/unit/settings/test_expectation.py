@@ -9,8 +9,8 @@ from extproc.settings.expectation import expectation_at
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (("clusters", 2, "max_model_len"), "an integer >= 1"),
-        (("pools", 0, "threshold_tokens"), "an integer >= 1 or null"),
+        (("clusters", 2, "max_model_len"), "an integer >= 1 and <= 1000000000"),
+        (("pools", 0, "threshold_tokens"), "an integer >= 1 and <= 1000000000 or null"),
         (("budgets", "output_quantile"), "a number > 0 and < 1"),
         (("budgets",), "a mapping"),
         (("pools",), "a list that is not empty"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,14 @@ def test_every_field_is_described() -> None:
 def test_every_policy_of_the_file_is_one_that_the_router_knows() -> None:
     """The file offers what there is, no more and no less."""
     assert {policy.value for policy in Policy} == {policy.value for policy in PolicyName}
+
+
+@pytest.mark.parametrize(
+    "field", ["max_model_len", "max_num_seqs", "min_retry_concurrency", "threshold_tokens"]
+)
+def test_a_count_beyond_what_its_consumers_hold_is_a_mistake(valid_text: str, field: str) -> None:
+    """Arrays hold int64 and Envoy uint32: what does not fit is refused here, not found out there."""
+    text = valid_text + "budgets: {min_retry_concurrency: 10}\n"
+
+    with pytest.raises(SettingsError, match=field):
+        parse_settings(re.sub(rf"{field}: \d+", f"{field}: {10**400}", text), Path("f"))
