@@ -99,16 +99,15 @@ async def test_each_api_is_understood(gateway: Any, path: str, body: dict[str, A
 
 async def test_requests_without_a_model_pass_through(gateway: Any) -> None:
     """A bodyless request and an unknown path reach an instance, untouched."""
-    async with gateway.session.get(gateway.url + "/v1/models") as response:
-        models = await response.json()
+    async with gateway.session.get(gateway.url + "/version") as response:
+        version = await response.json()
     async with gateway.post(
         b"anything", path="/unknown/path", headers={"content-type": "text/plain"}
     ) as other:
         status = other.status
 
-    assert "list" == models["object"]
+    assert "version" in version
     assert 404 == status
-    assert {"model-a", "model-b"} >= {model["root"] for model in models["data"]}
 
 
 async def test_streams_flow_and_carry_usage(gateway: Any, chat: Chat) -> None:
