@@ -297,6 +297,10 @@ class Router:
         """Note that nobody listens at `address`."""
         self.book.observe_refused(address)
 
+    def observe_unread(self, address: str) -> None:
+        """Note that a scrape of `address` gave no figures, though it was not refused."""
+        self.book.observe_unread(address)
+
     def expire(self, now: float) -> int:
         """Forget sessions and take requests off the book whose end was never reported; how many requests."""
         self.sessions.expire(now)

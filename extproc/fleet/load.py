@@ -33,7 +33,7 @@ USUAL_SECONDS = 30.0
 """Time constant of the mean of the sequences: long against one answer, short against the hours of a day's load."""
 
 UNREACHABLE_SCRAPES = 2
-"""Refused scrapes in a row after which an instance counts as unreachable until a scrape succeeds."""
+"""Refused scrapes in a row after which an instance counts as unreachable, until one is not refused or a try is answered."""
 
 
 def _suspect_seconds(failures: int) -> float:
@@ -278,6 +278,12 @@ class LoadBook:
         if row is not None:
             self._refused[row] += 1
 
+    def observe_unread(self, address: str) -> None:
+        """Note a scrape that gave no figures, yet was not refused: whether anybody can be served there, tries will tell."""
+        row = self.table.row_by_address.get(address)
+        if row is not None:
+            self._refused[row] = 0
+
     def observe_failure(self, address: str, now: float) -> None:
         """Note a failed try; the instance is the last resort for a while, doubling with each failure in a row."""
         row = self.table.row_by_address.get(address)
@@ -293,6 +299,7 @@ class LoadBook:
         row = self.table.row_by_address.get(address)
         if row is not None:
             self._failures[row] = 0
+            self._refused[row] = 0
             self._suspect_until[row] = -np.inf
 
     def suspects(self, now: float) -> frozenset[str]:

@@ -27,6 +27,9 @@ class LoadObserver(Protocol):
     def observe_refused(self, address: str) -> None:
         """Hear of a refused connection."""
 
+    def observe_unread(self, address: str) -> None:
+        """Hear of a scrape that gave no figures, though the connection was not refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeTiming:
@@ -47,7 +50,7 @@ class Scraper:
     """Keeps one scraping task per instance.
 
     A slow or broken page only makes the last figures older; a refused connection is reported as such, since nobody
-    can be served there.
+    can be served there, and whatever else happens as the end of that.
 
     Attributes:
         timing: How often to scrape; may be replaced at any time.
@@ -116,10 +119,14 @@ class Scraper:
             self._observer.observe_refused(address)
             self._on_failure(address, "refused")
         except TimeoutError:
-            self._on_failure(address, "timeout")
+            self._not_read(address, "timeout")
         except (aiohttp.ClientError, OSError) as error:
-            self._on_failure(address, "http")
+            self._not_read(address, "http")
             logger.debug("scrape of %s failed: %s", address, error)
         except ValueError as error:
-            self._on_failure(address, "page")
+            self._not_read(address, "page")
             logger.debug("scrape of %s cannot be read: %s", address, error)
+
+    def _not_read(self, address: str, why: str) -> None:
+        self._observer.observe_unread(address)
+        self._on_failure(address, why)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -274,6 +275,23 @@ def test_refused_scrapes_make_suspect_until_one_is_answered() -> None:
 
     book.observe(A, scrape(), now=1.0)
     assert book.snapshot(1.0).suspect.tolist() == [False]
+
+
+@pytest.mark.parametrize("listens", [LoadBook.observe_unread, LoadBook.observe_success])
+def test_whatever_shows_that_somebody_listens_ends_the_suspicion(
+    listens: Callable[[LoadBook, str], None],
+) -> None:
+    """An instance whose page cannot be had, but which is there again, must not stay the last resort for ever."""
+    book = LoadBook(fleet_of(A))
+    for _ in range(UNREACHABLE_SCRAPES):
+        book.observe_refused(A)
+    assert book.snapshot(600.0).suspect.tolist() == [True]
+
+    listens(book, A)
+    assert book.snapshot(600.0).suspect.tolist() == [False]
+
+    book.observe_refused(A)
+    assert book.snapshot(600.0).suspect.tolist() == [False]
 
 
 def test_suspects_are_named() -> None:

@@ -20,6 +20,7 @@ class Observer:
     def __init__(self) -> None:
         self.observed: list[tuple[str, float]] = []
         self.refused: list[str] = []
+        self.unread: set[str] = set()
         self.failures: list[tuple[str, str]] = []
 
     def observe(self, address: str, metrics: InstanceMetrics, now: float) -> None:
@@ -27,6 +28,9 @@ class Observer:
 
     def observe_refused(self, address: str) -> None:
         self.refused.append(address)
+
+    def observe_unread(self, address: str) -> None:
+        self.unread.add(address)
 
     def note_failure(self, address: str, why: str) -> None:
         self.failures.append((address, why))
@@ -93,10 +97,11 @@ async def test_a_refused_connection_is_told_as_such(serve: Callable[..., Awaitab
 
     assert {"127.0.0.1:1"} == set(observer.refused)
     assert {("127.0.0.1:1", "refused")} == set(observer.failures)
+    assert set() == observer.unread
 
 
 async def test_a_slow_or_broken_page_is_only_a_failure(serve: Callable[..., Awaitable[str]]) -> None:
-    """Timeouts, errors and pages of something else are counted by kind, and never make an instance unreachable."""
+    """Timeouts, errors and pages of something else are counted by kind, and say that the connection was not refused."""
 
     async def slow(_request: web.Request) -> web.Response:
         await asyncio.sleep(1)
@@ -114,7 +119,7 @@ async def test_a_slow_or_broken_page_is_only_a_failure(serve: Callable[..., Awai
     await scrape(observer, *addresses, until=lambda: expected <= set(observer.failures))
 
     assert expected == set(observer.failures)
-    assert ([], []) == (observer.refused, observer.observed)
+    assert ([], [], set(addresses)) == (observer.refused, observer.observed, observer.unread)
 
 
 async def test_following_another_set_stops_the_old(serve: Callable[..., Awaitable[str]]) -> None:
