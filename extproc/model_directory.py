@@ -34,7 +34,7 @@ _TEXT_NUMBERS: Final = ("familiar", "novel", "alien", "novel_trust")
 _MOST_BYTES: Final = 512 * 1024 * 1024
 _ID_DIGITS: Final = 12
 
-Identity = tuple[tuple[str, int, int, int], ...]
+Identity = tuple[tuple[str, int, int, int, int], ...]
 
 
 def save_model(model: QualityModel, directory: Path, about: Mapping[str, object]) -> None:
@@ -87,7 +87,7 @@ def why_not_writable(directory: Path) -> str:
 
 
 def identify(directory: Path) -> Identity:
-    """Name, time of change in ns, size and inode of each file of a model directory; empty when there is none.
+    """Name, times of change in ns (of content and status), size and inode of each file; empty when there is none.
 
     Two identities differ when there may be something new to read.
     """
@@ -96,7 +96,10 @@ def identify(directory: Path) -> Identity:
         found = [(path.name, path.stat()) for path in paths]
     except OSError:
         return ()
-    return tuple((name, status.st_mtime_ns, status.st_size, status.st_ino) for name, status in found)
+    return tuple(
+        (name, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+        for name, status in found
+    )
 
 
 def load_model(directory: Path) -> QualityModel:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def render_endpoints(fleet: Fleet) -> dict[str, bytes]:
 
 
 def write_endpoints(directory: Path, fleet: Fleet) -> tuple[str, ...]:
-    """Bring the files up to date, each by one atomic move, and leave alone what did not change.
+    """Bring the files up to date, each by one atomic move, and leave alone what did not change: all of them or none.
 
     Files of clusters that are gone stay: a running Envoy still has these clusters, and an emptied file takes their
     instances away.
@@ -61,8 +62,8 @@ def write_endpoints(directory: Path, fleet: Fleet) -> tuple[str, ...]:
         files.setdefault(stale.name, _document(stale.name.removesuffix(endpoints_file("")), []))
     changed = [name for name, content in files.items() if _read(directory / name) != content]
     # The union grows before and shrinks after nothing: a plan names a host only once both clusters may have it.
-    for name in sorted(changed, key=lambda item: item != endpoints_file(names.UNION_CLUSTER)):
-        _replace(directory / name, files[name])
+    changed.sort(key=lambda item: item != endpoints_file(names.UNION_CLUSTER))
+    _replace_all({directory / name: files[name] for name in changed})
     return tuple(changed)
 
 
@@ -95,14 +96,38 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the target and move over it: Envoy reacts to the move and never reads half a file."""
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)  # Envoy may run as another user
-        os.replace(temporary, path)  # noqa: PTH105 - named by its guarantee
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _replace_all(contents: Mapping[Path, bytes]) -> None:
+    """Write everything beside its target and then move it over: Envoy reacts to the move and never reads half a file.
+
+    What takes room comes before the first move, the old contents to go back to included.
+    """
+    with ExitStack() as litter:
+        moves = []
+        for path, content in contents.items():
+            old = _read(path)
+            backup = None if old is None else _written_beside(path, old, litter)
+            moves.append((path, _written_beside(path, content, litter), backup))
+        with ExitStack() as undo:
+            for path, fresh, backup in moves:
+                undo.callback(_move_back, path, backup)
+                os.replace(fresh, path)  # noqa: PTH105 - named by its guarantee
+            undo.pop_all()
+
+
+def _written_beside(path: Path, content: bytes, litter: ExitStack) -> Path:
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)
+    temporary = Path(name)
+    litter.callback(temporary.unlink, missing_ok=True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    temporary.chmod(0o644)  # Envoy may run as another user
+    return temporary
+
+
+def _move_back(path: Path, backup: Path | None) -> None:
+    """Undo a move as well as it can be: what stopped the moves is what is told."""
+    with suppress(OSError):
+        if backup is None:
+            path.unlink(missing_ok=True)
+        else:
+            backup.replace(path)

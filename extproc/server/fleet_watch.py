@@ -1,4 +1,8 @@
-"""Follows the fleet file: a good edit is taken over whole, a bad one is refused whole and the old one kept."""
+"""Follows the fleet file: a good edit is taken over whole, a bad one is refused whole and the old one kept.
+
+An edit that is refused for a reason that may pass (no room for Envoy's files, no permission) is tried again, without an
+edit, until it is taken over.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,16 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from extproc.server.retry_looks import RetryLooks, may_pass
 from extproc.settings import Settings, SettingsError, load_settings
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 """How often the file is looked at; a rename over it is seen as well as a write into it."""
+
+RETRY_MOST_LOOKS = 40
+"""Looks between two tries, at most, of an edit that was refused for a reason that may pass: ten seconds."""
 
 GONE_LOOKS = 8
 """Looks in a row after which a file that is not there counts as gone: some editors delete before they write."""
@@ -45,6 +53,7 @@ class FleetWatch:
         self._on_reload = on_reload
         self._seen = self._identity()
         self._missed_looks = 0
+        self._retry = RetryLooks(RETRY_MOST_LOOKS)
 
     @property
     def settings(self) -> Settings:
@@ -67,18 +76,35 @@ class FleetWatch:
             self._miss()
             return
         self._missed_looks = 0
-        if identity == self._seen:
+        is_edit = identity != self._seen
+        if not is_edit and not self._retry.is_due():
             return
         self._seen = identity
+        if is_edit:
+            self._retry.settle()
+        was_told = self._retry.is_pending
         try:
             self._take_over()
-        except SettingsError as error:
-            self._refuse(error.in_one_line())
-        except OSError as error:
-            self._refuse(f"Envoy's endpoint files cannot be written to gateway.endpoints_directory: {error}")
-        except Exception as error:
-            logger.exception("edit of %s cannot be handled", self._path)
-            self._refuse(f"a defect of the service, please report it: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever an edit stumbles over, the service goes on
+            if may_pass(error):
+                self._retry.failed()
+            else:
+                self._retry.settle()
+            if not (was_told and self._retry.is_pending):
+                self._refuse(self._reason(error))
+        else:
+            self._retry.settle()
+
+    def _reason(self, error: Exception) -> str:
+        """Say what an edit was refused for; a defect of our own is logged with its traceback."""
+        match error:
+            case SettingsError():
+                return error.in_one_line()
+            case OSError():
+                return f"Envoy's endpoint files cannot be written to gateway.endpoints_directory: {error}"
+            case _:
+                logger.error("edit of %s cannot be handled", self._path, exc_info=error)
+                return f"a defect of the service, please report it: {type(error).__name__}: {error}"
 
     def _take_over(self) -> None:
         fresh = load_settings(self._path)
@@ -108,9 +134,10 @@ class FleetWatch:
         logger.error("edit of %s refused, the fleet before it stays in force: %s", self._path, problems)
         self._on_reload(False)
 
-    def _identity(self) -> tuple[int, int, int] | None:
+    def _identity(self) -> tuple[int, int, int, int] | None:
         try:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        # The time of the last change of status tells that permission was given, too.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -10,18 +10,22 @@ from pathlib import Path
 from extproc.estimate.quality.model import QualityModel
 from extproc.estimate.quality.priors import prior_model
 from extproc.model_directory import Identity, identify, load_model
+from extproc.server.retry_looks import RetryLooks, may_pass
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 """How often the directory is looked at."""
 
+RETRY_MOST_LOOKS = 20
+"""Looks between two tries, at most, of a model that was refused for a reason that may pass: ten seconds."""
+
 
 class ModelWatch:
     """Polls a model directory and hands over each new model in it.
 
     A directory that was just written to is left alone until it has stood still for one look, so that a copy that takes
-    its time is not read half-way.
+    its time is not read half-way. What could not be read for a reason that may pass is read again without a change.
 
     Args:
         directory: Where the model is; None for no fitted model.
@@ -41,12 +45,14 @@ class ModelWatch:
         self._on_look = on_look
         self._done: Identity | None = None
         self._seen: Identity | None = None
+        self._retry = RetryLooks(RETRY_MOST_LOOKS)
 
     def follow(self, directory: Path | None) -> None:
         """Look elsewhere from now on; None takes back whatever was fitted."""
         if directory != self._directory:
             self._directory = directory
             self._done = self._seen = None
+            self._retry.settle()
             if directory is None:
                 self._accept(prior_model())
 
@@ -78,8 +84,11 @@ class ModelWatch:
             return
         identity = identify(directory)
         is_still, self._seen = identity == self._seen, identity
-        if identity == self._done or not is_still:
+        is_changed = identity != self._done
+        if not is_still or not (is_changed or self._retry.is_due()):
             return
+        if is_changed:
+            self._retry.settle()
         try:
             model = await asyncio.to_thread(load_model, directory)
         except ValueError as error:
@@ -92,10 +101,19 @@ class ModelWatch:
             self._accept(model)
 
     def _accept(self, model: QualityModel) -> None:
+        self._retry.settle()
         self._take_over(model)
         self._on_look(True)
 
     def _refuse(self, error: ValueError) -> None:
+        """Tell of a refusal once, however often what may pass is tried again."""
+        was_told = self._retry.is_pending
+        if may_pass(error):
+            self._retry.failed()
+            if was_told:
+                return
+        else:
+            self._retry.settle()
         logger.error(
             "quality.model_directory %s refused, the model before it stays in use: %s", self._directory, error
         )

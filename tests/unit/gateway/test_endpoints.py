@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -107,3 +108,28 @@ def test_envoy_may_read_the_files_as_another_user(tmp_path: Path, settings: Sett
     write_endpoints(tmp_path, settings.fleet())
 
     assert {0o644} == {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_files_are_taken_over_all_or_none(
+    tmp_path: Path, settings: Settings, text: str, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """A move that fails takes back those before it: no cluster follows a fleet that the others do not."""
+    write_endpoints(tmp_path, settings.fleet())
+    (tmp_path / "a-short.json").unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    changed = parse_settings(text.replace('"10.0.0.2:80"', '"10.0.0.3:80"'), Path("f"))
+    moves: list[object] = []
+    replace = os.replace
+
+    def fail_once(source: str, target: str) -> None:
+        moves.append(target)
+        if len(moves) == call:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", fail_once)
+    with pytest.raises(OSError, match="No space left"):
+        write_endpoints(tmp_path, changed.fleet())
+
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}

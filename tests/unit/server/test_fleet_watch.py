@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extproc.server.fleet_watch import GONE_LOOKS, FleetWatch
+from extproc.server.fleet_watch import GONE_LOOKS, RETRY_MOST_LOOKS, FleetWatch
 from extproc.settings import Settings, load_settings
 
 FLEET = {
@@ -116,6 +116,41 @@ def test_an_edit_that_cannot_be_applied_is_refused(world: World) -> None:
     world.edit(lambda text: text + "\n")
 
     assert [False] == world.reloads
+
+
+def test_an_edit_refused_for_lack_of_room_is_taken_over_once_there_is_some(world: World) -> None:
+    """Nobody need edit again: it is tried again and again, and told of once each way."""
+    world.apply_error = OSError(28, "No space left on device")
+    world.edit(lambda text: text + "\n")
+    for _ in range(RETRY_MOST_LOOKS):
+        world.watch.look()
+    assert ([], [False]) == (world.applied, world.reloads)
+
+    world.apply_error = None
+    for _ in range(2 * RETRY_MOST_LOOKS):
+        world.watch.look()
+    assert (1, [False, True]) == (len(world.applied), world.reloads)
+
+
+def test_another_edit_is_not_kept_waiting_by_one_that_is_tried_again(world: World) -> None:
+    """What stands in the file counts, at the next look."""
+    world.apply_error = OSError(28, "No space left on device")
+    world.edit(lambda text: text + "\n")
+    for _ in range(RETRY_MOST_LOOKS):
+        world.watch.look()
+    world.apply_error = None
+    world.edit(lambda text: text.replace("max_num_seqs: 4", "max_num_seqs: 5"))
+
+    assert [5] == [settings.clusters[0].max_num_seqs for settings in world.applied]
+
+
+def test_permission_that_is_given_later_is_an_edit(world: World) -> None:
+    """A change of the file's mode alone is looked into: it may be readable by now."""
+    before = world.path.stat()
+    world.path.chmod(0o600 if before.st_mode & 0o077 else 0o644)
+    world.watch.look()
+
+    assert [True] == world.reloads
 
 
 def test_an_edit_that_a_defect_of_the_service_cannot_take_is_refused(

@@ -10,7 +10,7 @@ import pytest
 
 from extproc.estimate.quality.model import QualityModel
 from extproc.model_directory import MANIFEST, save_model
-from extproc.server.model_watch import ModelWatch
+from extproc.server.model_watch import RETRY_MOST_LOOKS, ModelWatch
 
 MakeModel = Callable[..., QualityModel]
 
@@ -166,3 +166,25 @@ async def test_the_watch_runs_until_it_is_cancelled(
         await running
 
     assert [("a",)] == world.names
+
+
+async def test_a_model_that_cannot_be_read_for_a_while_is_read_once_it_can(
+    world: World, make_quality_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files pass without a change of the directory; the refusal is told once."""
+    save_model(make_quality_model(("a",), (0.0,)), world.directory, {})
+    read_bytes = Path.read_bytes
+
+    def refuse(_path: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    world.watch.load()
+    for _ in range(5):
+        await world.watch.look()
+    assert [False] == world.looks
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    for _ in range(RETRY_MOST_LOOKS):
+        await world.watch.look()
+    assert ([("a",)], [False, True]) == (world.names, world.looks)
