@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,10 @@ def admin_app(
     Paths: `/healthz` (the process lives), `/readyz` (it serves), `/metrics` (Prometheus text), `/fleet` (JSON: load by
     instance), `/traces?last=N` (JSON: the newest N traces, at most 1000; with `request`, `status` or `verdict` of those that
     `TraceFilter` matches).
+
+    `traces` takes long, so it is called beside the event loop, by one request at a time; it must bear that.
     """
+    one_query = asyncio.Lock()
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -46,7 +50,8 @@ def admin_app(
             wanted = TraceFilter(**words)
         except ValueError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
-        return _json(traces(int(asked), wanted))
+        async with one_query:
+            return await asyncio.to_thread(lambda: _json(traces(int(asked), wanted)))
 
     app = web.Application()
     app.add_routes(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from extproc.server.admin import admin_app
+from extproc.telemetry.trace_filter import TraceFilter
 
 
 @pytest.fixture
@@ -42,3 +45,29 @@ async def test_each_page_answers(client: Any, path: str, status: int, text: str)
     response = await client.get(path)
 
     assert (status, text) == (response.status, await response.text())
+
+
+async def test_traces_are_looked_up_beside_everything_else_one_at_a_time() -> None:
+    """A query of a full store takes most of a second, in which decisions must not wait; nor do queries pile up."""
+    under_way, most = 0, 0
+    may_end = threading.Event()
+
+    def traces(_last: int, _asked: TraceFilter) -> dict[str, bool]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        was_let = may_end.wait(10)
+        under_way -= 1
+        return {"was_let": was_let}
+
+    app = admin_app(is_ready=lambda: True, metrics_text=str, fleet=dict, traces=traces)
+    async with TestClient(TestServer(app)) as client:
+        queries = [asyncio.create_task(client.get("/traces")) for _ in range(2)]
+        async with asyncio.timeout(5):
+            while not under_way:
+                await asyncio.sleep(0.01)
+            assert 200 == (await client.get("/healthz")).status
+            may_end.set()
+            answers = [await query for query in queries]
+        assert [{"was_let": True}] * 2 == [await answer.json() for answer in answers]
+    assert 1 == most
