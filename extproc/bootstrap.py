@@ -132,6 +132,15 @@ class Application:
             on_bad_entry=self._metrics.access_log_entry_bad,
             buffer_bytes=settings.gateway.max_body_bytes,
         )
+        self._attempts = AttemptServer(
+            listener=self._listener,
+            clock_ns=time.time_ns,
+            verifier=self._verifier,
+            go_on=self._goes_on,
+            on_verdict=self._judged,
+            ask_judge=self._ask_judge,
+            max_answer_bytes=largest_verified_bytes(settings),
+        )
         self._health = HealthService()
         self._standing = StandingLog()
 
@@ -206,15 +215,7 @@ class Application:
             listener=self._listener,
             clock_ns=time.time_ns,
             max_body_bytes=self._settings.gateway.max_body_bytes,
-            attempts=AttemptServer(
-                listener=self._listener,
-                clock_ns=time.time_ns,
-                verifier=self._verifier,
-                go_on=self._goes_on,
-                on_verdict=self._judged,
-                ask_judge=self._ask_judge,
-                max_answer_bytes=largest_verified_bytes(self._settings),
-            ),
+            attempts=self._attempts,
             specify=self._verifier.specify,
             feedback=self._told,
             fleet=lambda: self.router.book.table.fleet,
@@ -323,6 +324,7 @@ class Application:
         self._scraper.timing = timing
         self._scraper.follow(self.router.book.table.addresses)
         self._verifier.policy = verification
+        self._attempts.max_answer_bytes = verification.max_answer_bytes
         self._settings = fresh
 
     def _scrape_failed(self, address: str, _why: str) -> None:

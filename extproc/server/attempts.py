@@ -77,6 +77,9 @@ class AttemptServer:
             that is retried, and then without the model.
         max_answer_bytes: Largest answer that is held back for a verdict: at most half of the gateway's
             `max_body_bytes`, see `AttemptExchange`.
+
+    Attributes:
+        max_answer_bytes: May be replaced at any time; counts from the next try on.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class AttemptServer:
         self._on_verdict = on_verdict
         self._listener = listener
         self._clock_ns = clock_ns
-        self._max_answer_bytes = max_answer_bytes
+        self.max_answer_bytes = max_answer_bytes
 
     async def serve(self, context: _Context, traceparent: str) -> None:
         """Serve one stream.
@@ -104,7 +107,7 @@ class AttemptServer:
         Raises:
             ProtocolError: Envoy sent what it may not; the stream is to be failed.
         """
-        exchange = AttemptExchange(max_answer_bytes=self._max_answer_bytes)
+        exchange = AttemptExchange(max_answer_bytes=self.max_answer_bytes)
         attempt = _Try(traceparent, self._clock_ns())
         try:
             while not exchange.is_done and (message := await context.read()) is not EOF:

@@ -21,7 +21,8 @@ what was expected; a file with a mistake is refused whole, and what ran before g
 | edit | takes effect |
 | --- | --- |
 | `instances` of any cluster: added, drained, removed | within 2 s, in Envoy and the service, in-flight requests unharmed |
-| what the service decides by: `policy`, `aliases`, prices, speeds, limits, pool thresholds, attempts, timeouts, quantiles, `quality`, `scrape` | at once for \
+| what the service decides by: `policy`, `aliases`, prices, speeds, limits, pool thresholds, attempts, timeouts, quantiles, `objective`, `overrides`, \
+`verification`, `quality`, `scrape` | at once for \
 requests that the service decides; in Envoy's fallback, which serves when the service is down, with the next `ttca render` |
 | `gateway`, `telemetry`, `service`, the retry budget, clusters added, removed or renamed | refused while running: render, and \
 start Envoy and the service anew |

@@ -50,3 +50,17 @@ def test_an_edit_that_cannot_be_taken_over_leaves_envoys_files_alone(
 
     assert before == world.files()
     assert "10.0.0.2:8000" in world.application.router.book.table.addresses
+
+
+async def test_an_edit_of_the_largest_verified_answer_reaches_all_who_obey_it(world: World) -> None:
+    """What is held back and what is verified have one limit."""
+    fresh = world.edited("version: 1", "version: 1\nverification: {max_answer_bytes: 4096}")
+    try:
+        world.application._apply(fresh)
+    finally:
+        await world.application._scraper.stop()
+
+    assert (4096, 4096) == (
+        world.application._attempts.max_answer_bytes,
+        world.application._verifier.policy.max_answer_bytes,
+    )
