@@ -31,7 +31,7 @@ from extproc.gateway.endpoints import write_endpoints
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
 from extproc.server.attempts import AttemptServer
-from extproc.server.fleet_watch import FleetWatch
+from extproc.server.fleet_watch import FileIdentity, FleetWatch
 from extproc.server.from_settings import (
     changes_needing_restart,
     declared_quality,
@@ -85,9 +85,16 @@ class Application:
         fleet_file: The file to follow.
         settings: What it says now.
         endpoints_directory: Where Envoy's endpoint files go; the settings' when None.
+        seen: What the file was before the settings were read from it; None for what it is now.
     """
 
-    def __init__(self, fleet_file: Path, settings: Settings, endpoints_directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        fleet_file: Path,
+        settings: Settings,
+        endpoints_directory: Path | None = None,
+        seen: FileIdentity | None = None,
+    ) -> None:
         self._settings = settings
         self._endpoints_directory = endpoints_directory or Path(settings.gateway.endpoints_directory)
         core = assemble(settings, np.random.default_rng())
@@ -125,6 +132,7 @@ class Application:
             static_changes=changes_needing_restart,
             apply=self._apply,
             on_reload=self._reloaded,
+            seen=seen,
         )
         self._access_log = AccessLogService(
             on_outcome=self._finished,

@@ -7,6 +7,7 @@ import platform
 import signal
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -32,6 +33,15 @@ EndpointsDirectory = Annotated[
         "--eds-dir", help="Where Envoy's endpoint files stand, instead of gateway.endpoints_directory."
     ),
 ]
+
+
+class LogLevel(StrEnum):
+    """How grave something must be to be logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def _print_versions(is_asked: bool) -> None:
@@ -70,16 +80,20 @@ def common(
 def serve(
     fleet: FleetFile,
     eds_dir: EndpointsDirectory = None,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="Least level of what is logged.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Run the external-processing service until SIGTERM or Ctrl-C."""
     import uvloop
 
     from extproc.bootstrap import Application
+    from extproc.server.fleet_watch import file_identity
     from extproc.telemetry.logs import configure_logging
 
+    seen = file_identity(fleet)  # before it is read: an edit in between is then seen as one
     settings = _settings_or_exit(fleet)
-    configure_logging(sys.stderr, level=log_level)
+    configure_logging(sys.stderr, level=log_level.value.upper())
 
     async def until_signal() -> None:
         loop = asyncio.get_running_loop()
@@ -87,7 +101,7 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel if task else loop.stop)
         try:
-            await Application(fleet, settings, eds_dir).run()
+            await Application(fleet, settings, eds_dir, seen).run()
         except asyncio.CancelledError:
             return
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from extproc.server.retry_looks import RetryLooks, may_pass
 from extproc.settings import Settings, SettingsError, load_settings
@@ -26,6 +27,23 @@ GONE_LOOKS = 8
 """Looks in a row after which a file that is not there counts as gone: some editors delete before they write."""
 
 
+FileIdentity: TypeAlias = tuple[int, int, int, int]
+"""Times of change of content and of status, in ns, size in bytes and inode."""
+
+
+def file_identity(path: Path) -> FileIdentity | None:
+    """Identify what stands in a file; None when it cannot be found.
+
+    Two identities differ when there may be something new to read. The time of the last change of status tells that
+    permission was given, too.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
 class FleetWatch:
     """Polls the fleet file and applies what changed.
 
@@ -35,6 +53,7 @@ class FleetWatch:
         static_changes: What differs between two settings that a running Envoy cannot take over, in readable lines.
         apply: Takes over new settings; called on the event loop.
         on_reload: Told of each edit: True when it was taken over.
+        seen: What the file was before `settings` were read from it; None for what it is now.
     """
 
     def __init__(
@@ -45,13 +64,14 @@ class FleetWatch:
         static_changes: Callable[[Settings, Settings], Sequence[str]],
         apply: Callable[[Settings], None],
         on_reload: Callable[[bool], None],
+        seen: FileIdentity | None = None,
     ) -> None:
         self._path = path
         self._settings = settings
         self._static_changes = static_changes
         self._apply = apply
         self._on_reload = on_reload
-        self._seen = self._identity()
+        self._seen = seen if seen is not None else file_identity(path)
         self._missed_looks = 0
         self._retry = RetryLooks(RETRY_MOST_LOOKS)
 
@@ -71,7 +91,7 @@ class FleetWatch:
 
         A file that is gone is told of once, like a refused edit; whatever then stands there is an edit.
         """
-        identity = self._identity()
+        identity = file_identity(self._path)
         if identity is None:
             self._miss()
             return
@@ -133,11 +153,3 @@ class FleetWatch:
     def _refuse(self, problems: str) -> None:
         logger.error("edit of %s refused, the fleet before it stays in force: %s", self._path, problems)
         self._on_reload(False)
-
-    def _identity(self) -> tuple[int, int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        # The time of the last change of status tells that permission was given, too.
-        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

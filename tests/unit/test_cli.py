@@ -53,3 +53,20 @@ def test_eval_without_data_ends_with_status_1(monkeypatch: pytest.MonkeyPatch, t
 
     assert 1 == result.exit_code
     assert "github.com" in result.output
+
+
+def test_a_log_level_that_does_not_exist_is_told_with_those_that_do(tmp_path: Path) -> None:
+    """A typing error ends in the levels there are, not in a traceback."""
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "fleet.yaml"), "--log-level", "loud"])
+
+    assert 2 == result.exit_code
+    assert "debug" in result.output
+
+
+@pytest.mark.parametrize("level", ["debug", "Warning", "ERROR"])
+def test_a_log_level_may_be_written_in_any_case(tmp_path: Path, level: str) -> None:
+    """The level is understood, so what is told of is the file that is not there."""
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "fleet.yaml"), "--log-level", level])
+
+    assert 1 == result.exit_code
+    assert "cannot be read" in result.output

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extproc.server.fleet_watch import GONE_LOOKS, RETRY_MOST_LOOKS, FleetWatch
+from extproc.server.fleet_watch import GONE_LOOKS, RETRY_MOST_LOOKS, FleetWatch, file_identity
 from extproc.settings import Settings, load_settings
 
 FLEET = {
@@ -224,3 +224,20 @@ def test_a_refusal_is_one_line(world: World, caplog: pytest.LogCaptureFixture, s
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.isprintable()
     assert 1 <= message.count("; ")
+
+
+def test_an_edit_between_the_first_reading_and_the_watch_is_taken_over(world: World) -> None:
+    """Whoever names what was read misses nothing, however long the start takes."""
+    seen, settings = file_identity(world.path), load_settings(world.path)
+    world.write(world.path.read_text().replace("max_num_seqs: 4", "max_num_seqs: 5"))
+    watch = FleetWatch(
+        world.path,
+        settings,
+        static_changes=lambda _old, _new: [],
+        apply=world.apply,
+        on_reload=world.reloads.append,
+        seen=seen,
+    )
+    watch.look()
+
+    assert [5] == [settings.clusters[0].max_num_seqs for settings in world.applied]
