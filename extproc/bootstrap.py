@@ -31,6 +31,7 @@ from extproc.gateway.endpoints import write_endpoints
 from extproc.server.access_log import AccessLogService
 from extproc.server.admin import admin_app
 from extproc.server.attempts import AttemptServer
+from extproc.server.drain import Drain
 from extproc.server.fleet_watch import FileIdentity, FleetWatch
 from extproc.server.from_settings import (
     changes_needing_restart,
@@ -71,8 +72,8 @@ SERVICE_NAME = "ttca-extproc"
 """`service.name` of the service's own spans."""
 
 EXPIRY_SWEEP_SECONDS = 1.0
-DRAIN_SECONDS = 1.0
-"""How long exchanges in progress may take to end after SIGTERM; a decision takes milliseconds, and Envoy's log streams never
+LAST_SECONDS = 1.0
+"""How long streams may take to end once nothing is waited for; a decision takes milliseconds, and Envoy's log streams never
 end by themselves."""
 
 _GRPC_OVERHEAD_BYTES = 1024 * 1024
@@ -153,7 +154,7 @@ class Application:
         self._standing = StandingLog()
 
     async def run(self) -> None:
-        """Serve until cancelled, then drain.
+        """Serve until cancelled, then drain; cancelled again, end at once.
 
         Raises:
             OSError: A listener's address is taken, or the endpoint files cannot be written.
@@ -187,17 +188,22 @@ class Application:
             len(self.router.book.table),
         )
         try:
-            await asyncio.gather(*background)
+            # Unlike `gather`, this lets them go on while the service drains: what is learned then is saved.
+            ended, _ = await asyncio.wait(background, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            self._health.serving = False
+            seconds = self._settings.service.drain_seconds
             logger.info(
-                "stopping: no new requests; decisions under way have %g s to end, %d requests in flight are left to Envoy",
-                DRAIN_SECONDS,
+                "stopping: no new requests; %d answers to verify have %g s to end, %d requests in flight are left to Envoy",
+                self._attempts.open_streams,
+                seconds,
                 self.router.book.in_flight,
             )
+            is_drained = await Drain(self._health, lambda: self._attempts.open_streams).run(seconds)
             for task in background:
                 task.cancel()
-            await server.stop(DRAIN_SECONDS)
+            await server.stop(LAST_SECONDS if is_drained else 0)
             await asyncio.gather(*background, return_exceptions=True)
             await self._scraper.stop()
             if self._judge is not None:

@@ -80,6 +80,7 @@ class AttemptServer:
 
     Attributes:
         max_answer_bytes: May be replaced at any time; counts from the next try on.
+        open_streams: Tries whose answer is not judged yet.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class AttemptServer:
         self._listener = listener
         self._clock_ns = clock_ns
         self.max_answer_bytes = max_answer_bytes
+        self.open_streams = 0
 
     async def serve(self, context: _Context, traceparent: str) -> None:
         """Serve one stream.
@@ -109,6 +111,7 @@ class AttemptServer:
         """
         exchange = AttemptExchange(max_answer_bytes=self.max_answer_bytes)
         attempt = _Try(traceparent, self._clock_ns())
+        self.open_streams += 1
         try:
             while not exchange.is_done and (message := await context.read()) is not EOF:
                 answer = exchange.receive(message, self._now_unix_ms())
@@ -116,6 +119,7 @@ class AttemptServer:
                     await self._judge(context, exchange, answer, attempt)
                 await _send(context, exchange)
         finally:
+            self.open_streams -= 1
             if exchange.conclusion is not None:
                 self._tell(exchange, attempt, exchange.conclusion, has_answer=True)
             elif exchange.is_unanswered:

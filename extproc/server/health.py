@@ -16,6 +16,15 @@ _LIVENESS = "liveness"
 _READINESS = ("", "readiness", EXT_PROC_SERVICE)
 _WATCH_SECONDS = 0.5
 
+CHECK_SECONDS = 1.0
+"""Interval in which Envoy asks, as it is rendered."""
+
+UNHEALTHY_CHECKS = 2
+"""Answers in a row after which Envoy sends nothing more, as it is rendered."""
+
+_GONE_SECONDS = 1.5 * CHECK_SECONDS
+"""Whoever has not asked for this long does not ask regularly, or is gone."""
+
 _Context: TypeAlias = grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
 
 
@@ -28,6 +37,13 @@ class HealthService:
 
     def __init__(self) -> None:
         self.serving = False
+        self._asked: dict[str, tuple[float, int]] = {}
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while somebody who asks as often as Envoy does was not told often enough that nothing is served."""
+        oldest = asyncio.get_running_loop().time() - _GONE_SECONDS
+        return any(at > oldest and told < UNHEALTHY_CHECKS for at, told in self._asked.values())
 
     def rpc_handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Return what `grpc.aio.Server.add_generic_rpc_handlers` wants."""
@@ -56,7 +72,16 @@ class HealthService:
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, "no such service; see endpoint-picker protocol 004"
             )
+        if request.service in _READINESS:
+            self._note(context.peer())
         return health_pb2.HealthCheckResponse(status=status)
+
+    def _note(self, peer: str) -> None:
+        """Note who asked, and how often in a row it heard that nothing is served; forget who is gone."""
+        now = asyncio.get_running_loop().time()
+        told = 0 if self.serving else self._asked.get(peer, (now, 0))[1] + 1
+        self._asked = {one: seen for one, seen in self._asked.items() if seen[0] > now - _GONE_SECONDS}
+        self._asked[peer] = (now, told)
 
     async def _watch(
         self, request: health_pb2.HealthCheckRequest, _context: _Context

@@ -22,9 +22,9 @@ what was expected; a file with a mistake is refused whole, and what ran before g
 | --- | --- |
 | `instances` of any cluster: added, drained, removed | within 2 s, in Envoy and the service, in-flight requests unharmed |
 | what the service decides by: `policy`, `aliases`, prices, speeds, limits, pool thresholds, attempts, timeouts, quantiles, `objective`, `overrides`, \
-`verification`, `quality`, `scrape` | at once for \
+`verification`, `quality`, `scrape`, `service.drain_seconds` | at once for \
 requests that the service decides; in Envoy's fallback, which serves when the service is down, with the next `ttca render` |
-| `gateway`, `telemetry`, `service`, the retry budget, clusters added, removed or renamed | refused while running: render, and \
+| `gateway`, `telemetry`, the rest of `service`, the retry budget, clusters added, removed or renamed | refused while running: render, and \
 start Envoy and the service anew |
 
 A field without a default must be there. Unknown keys are mistakes. Sections that are left out have their defaults.

@@ -104,6 +104,12 @@ class ServiceSettings(Section):
         description="What was learned (bytes per token, output lengths); survives a restart. "
         "A relative path is relative to the directory that the service is started in.",
     )
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=30.0,
+        description="After SIGTERM, longest wait for the answers that are still to be verified, in seconds; those left then "
+        "arrive unverified. Before that, up to 3 s pass until every Envoy knows that the service ends. 0: neither. "
+        "May be edited while everything runs.",
+    )
 
 
 class TelemetrySettings(Section):

@@ -35,7 +35,7 @@ def fleet_document() -> dict[str, Any]:
         {
             "version": 1,
             "gateway": {"listen": "127.0.0.1:1", "admin": "127.0.0.1:1"},
-            "service": {"listen": "127.0.0.1:1", "admin": "127.0.0.1:1"},
+            "service": {"listen": "127.0.0.1:1", "admin": "127.0.0.1:1", "drain_seconds": 0},
             "pools": [{"name": "short", "threshold_tokens": 4096}, {"name": "long"}],
             "clusters": [
                 cluster("a-short", "model-a", "short", 4096, 3),

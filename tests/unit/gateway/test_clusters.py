@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from extproc.gateway.render import envoy_tree
+from extproc.server.health import CHECK_SECONDS, UNHEALTHY_CHECKS
 from extproc.settings.load import parse_settings
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -54,6 +55,14 @@ def test_the_service_is_asked_for_its_health(clusters: dict[str, Any]) -> None:
 
     assert ({}, "1s", "1s") == (check["grpc_health_check"], check["interval"], check["no_traffic_interval"])
     assert {"value": 1.0} == clusters["extproc"]["common_lb_config"]["healthy_panic_threshold"]
+
+
+def test_the_service_reckons_with_the_checks_that_are_rendered(clusters: dict[str, Any]) -> None:
+    """It serves on, when it is to end, until Envoy has heard so often enough to send nothing more."""
+    [check] = clusters["extproc"]["health_checks"]
+
+    assert (f"{CHECK_SECONDS:g}s", UNHEALTHY_CHECKS) == (check["interval"], check["unhealthy_threshold"])
+    assert f"{CHECK_SECONDS:g}s" == check["no_traffic_interval"]
 
 
 def test_each_follows_its_own_file(clusters: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
-from extproc.server.health import HealthService
+from extproc.server.health import UNHEALTHY_CHECKS, HealthService
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -77,3 +77,21 @@ async def test_watching_tells_of_changes(world: Any) -> None:
     watch.cancel()
 
     assert [NOT_SERVING, SERVING] == [first.status, second.status]
+
+
+async def test_who_asks_regularly_is_awaited_until_it_was_told_often_enough(world: Any) -> None:
+    """Envoy needs several answers in a row before it sends nothing more; who asks for liveness only sends nothing."""
+    health, channel = world
+    health.serving = True
+    assert not health.is_awaited, "nobody asked"
+    await ask(channel, "liveness")
+    assert not health.is_awaited
+    await ask(channel, "")
+    health.serving = False
+
+    awaited = []
+    for _ in range(UNHEALTHY_CHECKS):
+        awaited.append(health.is_awaited)
+        await ask(channel, "")
+    assert [True] * UNHEALTHY_CHECKS == awaited
+    assert not health.is_awaited
