@@ -63,11 +63,30 @@ def check(path: Path) -> CheckReport:
         return CheckReport(path=path, settings=None, problems=error.problems, warnings=())
     if unusable := model_problem(settings, path):
         return CheckReport(path=path, settings=None, problems=(unusable,), warnings=())
-    rules = (_lonely, _lengths, _aliases, _prices, _weighing, _exposure, _sizes, unfitted_models)
+    rules = (
+        _lonely,
+        _lengths,
+        _aliases,
+        _prices,
+        _weighing,
+        _exposure,
+        _passthrough,
+        _sizes,
+        unfitted_models,
+    )
     warnings = [warning for rule in rules for warning in rule(settings)]
     if path.name == "fleet.yaml":
         warnings.extend(_stale(settings, path, path.with_name("envoy.yaml")))
     return CheckReport(path=path, settings=settings, problems=(), warnings=tuple(warnings))
+
+
+def _passthrough(settings: Settings) -> Iterator[str]:
+    """Everything passed through is more than clients should reach."""
+    if "/" in settings.gateway.passthrough:
+        yield (
+            "gateway.passthrough holds `/`: every client reaches what vLLM serves for operators alone, such as `/pause` and "
+            "`/load_lora_adapter`; name the paths that clients need instead"
+        )
 
 
 def _told(problem: Problem) -> RenderableType:

@@ -19,6 +19,9 @@ HEADING: Final = """\
 """
 
 _ROUTES: Final = {
+    "routes[closed]": "Paths that are neither an API's nor in gateway.passthrough: vLLM serves what only operators should reach "
+    "on the port of its APIs.",
+    "routes[closed].typed_per_filter_config": "Nothing is to be decided here.",
     "routes[decided]": "The service decided: it set this header, and clients cannot, because a client's copy is "
     "stripped before anything reads it.",
     "routes[decided].route.retry_policy.num_retries": "No retry unless the plan grants some: the service sets "
@@ -31,8 +34,8 @@ _ROUTES: Final = {
     "usage is read, the request's body is not parsed a second time.",
     "routes[decided_union]": "The plan crosses deployments or has its answers judged. Its tries go to the hosts of the "
     "list, but for those that the ATTEMPT filter sends elsewhere when it rejects an answer.",
-    "routes[decided_union].route.inline_cluster_specifier_plugin": "A group for each try, in their order. The last one "
-    "is beyond any try: only the filter's metadata (ttca.next) puts it in a try's place.",
+    "routes[decided_union].route.inline_cluster_specifier_plugin": "A group for each try, in their order. The last two "
+    "are beyond any try: only the filter's metadata (ttca.next) puts them in a try's place.",
     "routes[decided_union].route.retry_policy.refresh_cluster_on_retry": "Asks the groups before every try; otherwise "
     "a retry stays in the cluster of the first one.",
     "routes[elsewhere]": "Paths that are not among the APIs that the service understands: any healthy instance "

@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.extensions.content_parsers.json.v3 import (
 )
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
     ExternalProcessor,
+    ExtProcPerRoute,
     MetadataOptions,
     MetadataOptionsMetadataNamespaces,
     ProcessingMode,
@@ -41,6 +42,7 @@ from envoy_data_plane.google.protobuf import Any
 from extproc.gateway.observe import attempt_log
 from extproc.gateway.primitives import EXTPROC_CLUSTER, grpc, seconds, typed
 from extproc.protocol import names
+from extproc.settings.verification import JUDGE_MARGIN_SECONDS, LONGEST_JUDGEMENT_SECONDS
 
 DECIDE_FILTER = "ttca.decide"
 ATTEMPT_FILTER = "ttca.attempt"
@@ -49,7 +51,7 @@ EVENTS_FILTER = "ttca.events"
 
 _DECIDE_TIMEOUT_SECONDS = 2.0
 _ATTEMPT_TIMEOUT_SECONDS = 2.0
-_LONGEST_JUDGEMENT_SECONDS = 60.0
+_LONGEST_JUDGEMENT_SECONDS = LONGEST_JUDGEMENT_SECONDS + JUDGE_MARGIN_SECONDS
 _LARGEST_EVENT_BYTES = 1024 * 1024
 _JSON = RegexMatcher(regex=r"application/([a-z0-9.+-]+\+)?json(\s*;.*)?")
 
@@ -105,6 +107,11 @@ API_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/r
 def filters_off_elsewhere() -> dict[str, Any]:
     """Switch off, for requests to other paths, what only the known APIs' streams may be given to."""
     return {EVENTS_FILTER: Any.pack(FilterConfig(disabled=True))}
+
+
+def filters_off_where_closed() -> dict[str, Any]:
+    """Ask the service nothing about requests that no instance gets."""
+    return {DECIDE_FILTER: Any.pack(ExtProcPerRoute(disabled=True))}
 
 
 def filters_when_decided() -> dict[str, Any]:

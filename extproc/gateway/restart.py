@@ -15,7 +15,7 @@ from typing import Any
 from extproc.settings import Settings
 
 _RENDERED = {
-    "gateway": ("listen", "admin", "endpoints_directory", "max_body_bytes", "concurrency"),
+    "gateway": ("listen", "admin", "endpoints_directory", "max_body_bytes", "concurrency", "passthrough"),
     "service": ("listen",),
     "telemetry": ("otlp_endpoint", "sample_ratio", "service_name"),
     "budgets": ("retry_budget_percent", "min_retry_concurrency"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValue,
@@ -11,6 +12,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Metadata,
 )
 from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
     HeaderMatcher,
     RetryPolicy,
     RetryPolicyRetryBackOff,
@@ -26,7 +28,12 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import Int64Range
 from envoy_data_plane.google.protobuf import Any, Struct
 
-from extproc.gateway.filters import API_PATHS, filters_off_elsewhere, filters_when_decided
+from extproc.gateway.filters import (
+    API_PATHS,
+    filters_off_elsewhere,
+    filters_off_where_closed,
+    filters_when_decided,
+)
 from extproc.gateway.primitives import seconds
 from extproc.gateway.priority_groups import cluster_by_try
 from extproc.protocol import names, naming
@@ -52,7 +59,13 @@ def route_config(settings: Settings) -> RouteConfiguration:
             VirtualHost(
                 name="requests",
                 domains=["*"],
-                routes=[_united(settings), _decided(settings), _elsewhere(settings), *_fallbacks(settings)],
+                routes=[
+                    *_closed(settings),
+                    _united(settings),
+                    _decided(settings),
+                    _elsewhere(settings),
+                    *_fallbacks(settings),
+                ],
                 retry_policy=_retry_policy(
                     retries=budgets.max_attempts - 1, per_try=budgets.per_try_timeout_seconds
                 ),
@@ -62,6 +75,32 @@ def route_config(settings: Settings) -> RouteConfiguration:
             )
         ],
     )
+
+
+def _closed(settings: Settings) -> list[Route]:
+    """What no client may ask an instance for gets a 404, decided on or not; nothing where everything is passed through."""
+    own = (*API_PATHS, names.FEEDBACK_PATH, names.MODELS_PATH, f"{names.MODELS_PATH}/")
+    if "/" in settings.gateway.passthrough:
+        return []
+    # One matcher per path: Envoy's regular expressions may not be long. The usual paths come first, and end the search.
+    matchers = [_is_not(path) for path in (*own, *settings.gateway.passthrough)]
+    return [
+        Route(
+            name="closed",
+            match=RouteMatch(prefix="/", headers=matchers),
+            direct_response=DirectResponseAction(status=HTTPStatus.NOT_FOUND),
+            typed_per_filter_config=filters_off_where_closed(),
+        )
+    ]
+
+
+def _is_not(path: str) -> HeaderMatcher:
+    """Match requests for other paths; one that ends with a slash stands for all that begin so."""
+    if path.endswith("/"):
+        known = StringMatcher(prefix=path)
+    else:
+        known = StringMatcher(safe_regex=RegexMatcher(regex=rf"{re.escape(path)}/?(\?.*)?"))
+    return HeaderMatcher(name=":path", string_match=known, invert_match=True)
 
 
 def _united(settings: Settings) -> Route:

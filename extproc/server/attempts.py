@@ -13,6 +13,7 @@ from extproc.protocol.attempt_exchange import AttemptExchange
 from extproc.protocol.events import AnswerReady, Conclusion
 from extproc.protocol.wire import ext_proc_pb2 as wire
 from extproc.server.verification import Checked
+from extproc.settings.verification import JUDGE_MARGIN_SECONDS
 from extproc.telemetry.records import AttemptRecord, Listener
 from extproc.verify.judge import JudgeCall
 from extproc.verify.verdict import Verdict, VerdictKind
@@ -22,8 +23,6 @@ GoOn: TypeAlias = Callable[[AttemptContext], Continuation]
 
 AskJudge: TypeAlias = Callable[[JudgeCall], Awaitable[tuple[int | None, bytes]]]
 """Makes a judge's call and returns status and body; None and nothing when no reply came in time. Must not raise."""
-
-_JUDGE_MARGIN_SECONDS = 1.0
 
 _NO_ANSWER = Conclusion(
     verdict=Verdict(VerdictKind.UNVERIFIED, "skipped.no_answer"), goes_on=False, is_held=False
@@ -137,7 +136,7 @@ class AttemptServer:
             attempt.was_cut = checked.was_cut
             verdict = checked.verdict
             if checked.judge_call is not None and self._ask_judge is not None:
-                exchange.ask_for_time(checked.judge_call.timeout_seconds + _JUDGE_MARGIN_SECONDS)
+                exchange.ask_for_time(checked.judge_call.timeout_seconds + JUDGE_MARGIN_SECONDS)
                 await _send(context, exchange)
                 verdict = self._verifier.judged(checked, *await self._ask_judge(checked.judge_call))
         following: Following | None = None

@@ -37,6 +37,35 @@ MOST_COUNT = 1_000_000_000
 RESERVED_CLUSTER_NAMES = ("fleet", "fleet_named", "fleet_stand_in", "extproc", "otlp")
 """Envoy clusters that the gateway makes itself."""
 
+PASSTHROUGH = (
+    "/health",
+    "/ping",
+    "/version",
+    "/tokenize",
+    "/detokenize",
+    "/pooling",
+    "/classify",
+    "/score",
+    "/v1/score",
+    "/rerank",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/messages/count_tokens",
+    "/v1/responses/",
+)
+"""Paths of vLLM's server that answer questions, and change nothing for others."""
+
+PathPrefix = Annotated[
+    str,
+    Field(
+        pattern=r"^/[A-Za-z0-9._~/-]*$",
+        max_length=200,
+        json_schema_extra={"x-expected": "a path that begins with '/', without a query"},
+    ),
+]
+
 Name = Annotated[
     str,
     Field(
@@ -84,6 +113,13 @@ class GatewaySettings(Section):
     )
     concurrency: int = Field(
         default=2, ge=1, le=256, description="Envoy's worker threads (its `--concurrency`)."
+    )
+    passthrough: tuple[PathPrefix, ...] = Field(
+        default=PASSTHROUGH,
+        strict=False,
+        description="Further paths that clients may ask instances for, beside the APIs that the service understands; one that "
+        "ends with `/` stands for all that begin so, `/` for everything. All others get 404: vLLM serves what only operators "
+        "should reach (`/pause`, `/sleep`, `/load_lora_adapter`, `/metrics`) on the same port.",
     )
 
 

@@ -9,6 +9,12 @@ from pydantic import Field, field_validator
 
 from extproc.settings.section import Section
 
+LONGEST_JUDGEMENT_SECONDS = 60
+"""Longest wait for an external judge."""
+
+JUDGE_MARGIN_SECONDS = 1.0
+"""What Envoy waits longer than the service does, so that the service has the word."""
+
 
 class VerificationMode(StrEnum):
     """Which plain answers are verified before the client gets them."""
@@ -40,7 +46,7 @@ class JudgeSettings(Section):
         description="Address that the request is posted to.",
     )
     model: str = Field(default="", description="Model name, for `openai`.")
-    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+    timeout_seconds: Annotated[float, Field(gt=0, le=LONGEST_JUDGEMENT_SECONDS)] = Field(
         default=5.0,
         description="Longest wait for the verdict, in seconds; later the answer passes unverified.",
     )

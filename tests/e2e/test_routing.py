@@ -98,16 +98,19 @@ async def test_each_api_is_understood(gateway: Any, path: str, body: dict[str, A
 
 
 async def test_requests_without_a_model_pass_through(gateway: Any) -> None:
-    """A bodyless request and an unknown path reach an instance, untouched."""
+    """A bodyless request and a path that carries no model here reach an instance; one that is not listed reaches nobody."""
     async with gateway.session.get(gateway.url + "/version") as response:
         version = await response.json()
-    async with gateway.post(
-        b"anything", path="/unknown/path", headers={"content-type": "text/plain"}
-    ) as other:
-        status = other.status
+    plain = {"content-type": "text/plain"}
+    async with gateway.post(b"anything", path="/tokenize", headers=plain) as other:
+        assert "x-ttca-instance" in other.headers
+    async with gateway.post(b"", path="/pause", headers=plain) as closed:
+        error = (await closed.json())["error"]
 
     assert "version" in version
-    assert 404 == status
+    assert (404, "path-not-found") == (closed.status, error["code"])
+    assert "x-ttca-instance" not in closed.headers
+    await gateway.settle_empty()
 
 
 async def test_streams_flow_and_carry_usage(gateway: Any, chat: Chat) -> None:

@@ -191,6 +191,6 @@ async def test_events_that_are_no_objects_pass_on_other_paths(gateway: Any) -> N
     gateway.upstreams["b1"].answer = events("1", "null", '"x"')
     gateway.stub.decide = decided(gateway.upstreams["b1"].address, cluster="b-short")
 
-    answers = [await post(gateway, {}, path="/custom/stream") for _ in range(2)]
+    answers = [await post(gateway, {}, path="/tokenize") for _ in range(2)]
 
     assert [b'data: 1\n\ndata: null\n\ndata: "x"\n\n'] * 2 == [answer.body for answer in answers]

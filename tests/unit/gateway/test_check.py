@@ -144,3 +144,11 @@ def test_an_outdated_rendering_beside_the_file_is_told(tmp_path: Path) -> None:
     assert [f"{rendered} does not match: run `ttca render {tmp_path / 'fleet.yaml'} -o {rendered}`"] == [
         text for text in stale if text not in fresh
     ]
+
+
+def test_passing_everything_through_is_doubted(tmp_path: Path) -> None:
+    """Clients would reach what vLLM serves for operators."""
+    report = checked(tmp_path, VALID + 'gateway: {passthrough: ["/"]}\n')
+
+    assert ["/pause" in warning for warning in report.warnings if "passthrough" in warning] == [True]
+    assert not any("passthrough" in warning for warning in checked(tmp_path, VALID).warnings)

@@ -9,6 +9,7 @@ from extproc.facts.parse import parse_request
 from extproc.facts.request import Api
 from extproc.gateway.filters import API_PATHS
 from extproc.protocol import names
+from extproc.settings.verification import JUDGE_MARGIN_SECONDS, LONGEST_JUDGEMENT_SECONDS, JudgeSettings
 
 
 def by_name(connection_manager: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -94,3 +95,14 @@ def test_the_known_paths_are_the_services(path: str) -> None:
 
     assert facts.api is not Api.OTHER
     assert len(API_PATHS) == len([api for api in Api if api is not Api.OTHER])
+
+
+def test_envoy_waits_for_the_longest_judgement_that_a_fleet_file_allows(clusters: dict[str, Any]) -> None:
+    """What the service asks for beyond the filter's bound would be ignored, and the answer pass unverified."""
+    options = clusters["fleet"]["typed_extension_protocol_options"][
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    ]
+    bound = options["http_filters"][0]["typed_config"]["max_message_timeout"]
+    longest = JudgeSettings(url="http://judge", timeout_seconds=LONGEST_JUDGEMENT_SECONDS)
+
+    assert longest.timeout_seconds + JUDGE_MARGIN_SECONDS <= float(bound.removesuffix("s"))

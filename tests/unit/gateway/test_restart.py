@@ -30,6 +30,7 @@ OTHER = {
     "overrides.presets": ["quality"],
     "overrides.weights": {"quality": {"min": 0.1, "max": 0.9}},
     "gateway.max_body_bytes": 1_000_000,
+    "gateway.passthrough": ["/tokenize"],
     "verification.mode": "always",
     "verification.own_limit_is_failure": True,
     "verification.refusal_is_failure": True,
@@ -56,7 +57,9 @@ def changed(settings: Settings, place: str) -> Settings:
     section, field = place.split(".")
     tree = copy.deepcopy(settings.model_dump())
     value = tree[section][field]
-    tree[section][field] = OTHER.get(place, value + "x" if isinstance(value, str) else (value or 0) + 1)
+    tree[section][field] = (
+        OTHER[place] if place in OTHER else value + "x" if isinstance(value, str) else (value or 0) + 1
+    )
     if place == "scrape.jitter":
         tree[section][field] = 0.9
     return Settings.model_validate(tree)
