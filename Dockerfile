@@ -11,7 +11,7 @@ RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
         > dependencies.txt \
     && python -m pip install --quiet --requirement dependencies.txt
 
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY extproc extproc
 COPY loadgen loadgen
 RUN python -m pip install --quiet --no-deps . && python -m pip check
