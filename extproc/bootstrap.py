@@ -106,7 +106,7 @@ class Application:
         self._metrics = Metrics(
             self._read_instances,
             self._read_dropped_spans,
-            lambda: quality_model_reading(self._estimators.quality.model),
+            lambda: quality_model_reading(self._estimators.quality.model, self._upkeep.lessons_lost),
         )
         self._upkeep = QualityUpkeep(self.router, self._estimators.quality, settings, self._metrics)
         self._traces = TraceStore(frozenset({settings.telemetry.service_name, SERVICE_NAME}))
@@ -356,7 +356,7 @@ class Application:
             yield InstanceReading(
                 address=address,
                 cluster=cluster.name,
-                requests_in_flight=own[address],
+                sequences_in_flight=own[address],
                 scrape_age_seconds=ages[address] if math.isfinite(ages[address]) else None,
                 is_usable=bool(book.table.in_service[row]),
                 is_suspect=address in suspects,

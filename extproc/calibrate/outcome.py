@@ -29,7 +29,8 @@ class DecisionRecord:
     Attributes:
         decision_id: Joins the record with the load book's entry.
         api: API of the request.
-        model: Model that the plan chose; empty for requests that pass through.
+        model: Model that answered or, before that is known, that the plan chose; empty for requests that pass through.
+        planned_model: Model that the plan chose: the one whose count of the prompt was estimated.
         pool: Pool of the first attempt.
         cluster: Envoy cluster of the route.
         prompt_tokens: Expected prompt tokens; None for requests that pass through.
@@ -46,6 +47,7 @@ class DecisionRecord:
     decision_id: str
     api: Api
     model: str
+    planned_model: str
     pool: str
     cluster: str
     prompt_tokens: int | None

@@ -59,4 +59,5 @@ def token_budget(
         output_tokens=output[largest],
         output_is_given=facts.max_output_tokens is not None,
         longest_share=facts.longest_share,
+        by_model=dict(zip(names, prompt, strict=True)),
     )

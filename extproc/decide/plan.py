@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from extproc.decide.first_correct import Objective
 from extproc.estimate.cost import expected_plan_usd
 from extproc.estimate.quality.coupling import Ability
+from extproc.estimate.tokens import TokenEstimate
 
 
 def longest_tokens(prompt_tokens: int, longest_share: float) -> int:
@@ -27,6 +29,7 @@ class TokenBudget:
         output_tokens: Output tokens of one sequence to provide for: the client's limit, or a learned quantile.
         output_is_given: True when the client stated the limit.
         longest_share: Share of the prompt tokens that the longest sequence has, in (0, 1].
+        by_model: What each model that may serve was expected to count, for whoever compares it with what it did.
     """
 
     prompt_tokens: int
@@ -34,6 +37,7 @@ class TokenBudget:
     output_tokens: int
     output_is_given: bool
     longest_share: float = 1.0
+    by_model: Mapping[str, TokenEstimate] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def longest_prompt_tokens(self) -> int:

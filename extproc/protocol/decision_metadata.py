@@ -57,8 +57,10 @@ def write_decision(fields: Mapping[str, Value], plan: Plan, facts: RequestFacts)
         fields[WISH].string_value = plan.wish
     if plan.budget is None:
         return
-    fields[PROMPT_TOKENS].number_value = plan.budget.prompt_tokens
-    fields[PROMPT_TOKENS_UPPER].number_value = plan.budget.prompt_tokens_upper
+    # The budget is that of the model with the largest need; what is held against usage is the chosen one's.
+    own = plan.budget.by_model.get(plan.attempts[0].model)
+    fields[PROMPT_TOKENS].number_value = own.tokens if own else plan.budget.prompt_tokens
+    fields[PROMPT_TOKENS_UPPER].number_value = own.upper if own else plan.budget.prompt_tokens_upper
     fields[OUTPUT_TOKENS].number_value = plan.budget.output_tokens
     fields[OUTPUT_IS_GIVEN].bool_value = plan.budget.output_is_given
     # The tokens that an instance reports say nothing of the body's text when it has read more than that.
@@ -81,6 +83,7 @@ def read_decision(fields: Mapping[str, Value]) -> DecisionRecord | None:
         decision_id=decision_id,
         api=api,
         model=_text(fields, MODEL),
+        planned_model=_text(fields, MODEL),
         pool=_text(fields, POOL),
         cluster=_text(fields, CLUSTER),
         prompt_tokens=_count(fields, PROMPT_TOKENS),

@@ -58,6 +58,11 @@ class QualityUpkeep:
         """What is to run until cancelled, by name."""
         return {"model-watch": self._models.run(), "outcome-log": self._outcomes.keep_writing()}
 
+    @property
+    def lessons_lost(self) -> int:
+        """Judged answers that could not be written."""
+        return self._outcomes.lost
+
     def _keep_lessons(self) -> None:
         self._router.lessons.tell = self._outcomes.add if self._outcomes.is_open else None
 
@@ -79,8 +84,11 @@ class QualityUpkeep:
         self._metrics.learning_failed()
 
 
-def quality_model_reading(model: QualityModel) -> QualityModelReading:
-    """What the metrics page says of a model."""
+def quality_model_reading(model: QualityModel, lessons_lost: int = 0) -> QualityModelReading:
+    """What the metrics page says of a model, and of what is kept for the next one."""
     return QualityModelReading(
-        fit_id=model.fit_id, models=len(model.names), reads_words=model.text is not None
+        fit_id=model.fit_id,
+        models=len(model.names),
+        reads_words=model.text is not None,
+        lessons_lost=lessons_lost,
     )

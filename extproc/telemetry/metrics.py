@@ -19,13 +19,13 @@ from extproc.telemetry.readings import (
     render_quality_model,
 )
 from extproc.telemetry.records import AttemptRecord, DecideRecord
-from extproc.telemetry.spans import OPERATIONS, prompt_estimate_error
+from extproc.telemetry.spans import OPERATIONS, PROVIDER, error_type, prompt_estimate_error
 from extproc.verify.verdict import VerdictKind
 
 _NONE = "none"
 """Label of requests that pass through, were refused, or were routed by Envoy alone."""
 
-_GENAI = ("gen_ai_operation_name", "gen_ai_response_model")
+_GENAI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_response_model")
 
 _MOST_MODELS = 100
 _MOST_POOLS = 50
@@ -76,8 +76,9 @@ class _Instruments:
     ttft: Histogram = field(
         default_factory=partial(
             Histogram,
-            "gen_ai_server_time_to_first_token_seconds",
-            "From the request's start at Envoy to the first byte from upstream, of answered requests.",
+            "ttca_time_to_first_byte_seconds",
+            "From the request's start at Envoy to the first byte of an answer's headers: a stream's may come before its first "
+            "token, a plain answer's comes with its last.",
             _TTFT_BOUNDS,
             _GENAI,
         )
@@ -88,7 +89,7 @@ class _Instruments:
             "gen_ai_server_request_duration_seconds",
             "From the request's start at Envoy to the last byte sent to the client, retries included.",
             _DURATION_BOUNDS,
-            _GENAI,
+            (*_GENAI, "error_type"),
         )
     )
     tokens: Histogram = field(
@@ -182,7 +183,7 @@ class _Instruments:
             Counter,
             "ttca_failed_tries_total",
             "Tries that an instance failed: no answer, a 5xx, or a connection that broke.",
-            ("instance",),
+            ("address",),
         )
     )
     scrape_failures: Counter = field(
@@ -190,7 +191,7 @@ class _Instruments:
             Counter,
             "ttca_scrape_failures_total",
             "Reads of an instance's metrics that failed.",
-            ("instance",),
+            ("address",),
         )
     )
     fleet_reloads: Counter = field(
@@ -240,9 +241,12 @@ class Metrics:
         self._instruments = _Instruments()
 
     def decided(self, record: DecideRecord) -> None:
-        """Count a decision or a refusal."""
+        """Count a decision, a refusal, or what the service answered itself."""
         seconds = (record.end_unix_ns - record.start_unix_ns) / 1e9
-        self._instruments.decide_seconds.observe(seconds, "refused" if record.plan is None else "routed")
+        self._instruments.decide_seconds.observe(
+            seconds,
+            "refused" if record.error is not None else "routed" if record.plan is not None else "answered",
+        )
         if record.plan is not None:
             cause = record.plan.reason.partition(":")[0]
             self._instruments.decisions.add(self._pool(record.plan.pool or _NONE), cause)
@@ -275,16 +279,13 @@ class Metrics:
         decision = outcome.decision
         model = self._model(decision.model or _NONE if decision is not None else _NONE)
         pool = self._pool(decision.pool or _NONE if decision is not None else _NONE)
-        operation = OPERATIONS[decision.api] if decision is not None else _NONE
         self._instruments.requests.add(model, pool, str(outcome.status))
         if outcome.attempts > 1:
             self._instruments.retries.add(pool, amount=outcome.attempts - 1)
-        self._instruments.duration.observe(outcome.e2e_seconds, operation, model)
-        if outcome.ttft_seconds is not None and 200 <= outcome.status < 300:
-            self._instruments.ttft.observe(outcome.ttft_seconds, operation, model)
-        if outcome.usage is not None:
-            self._count_tokens(outcome.usage, operation, model)
-        self._count_estimate(outcome, model)
+        if decision is not None:
+            answered_by = model if outcome.served_address is not None else _NONE
+            self._count_generation(outcome, (OPERATIONS[decision.api], PROVIDER, answered_by))
+            self._count_estimate(outcome, model)
 
     def overflow_retried(self, pool: str) -> None:
         """Count a context-length rejection that another instance took over."""
@@ -327,11 +328,19 @@ class Metrics:
         lines.extend(render_quality_model(self._read_quality_model()))
         return "\n".join((*lines, ""))
 
-    def _count_tokens(self, usage: Usage, operation: str, model: str) -> None:
+    def _count_generation(self, outcome: Outcome, labels: tuple[str, str, str]) -> None:
+        """Count times and tokens of a request that the service decided on."""
+        self._instruments.duration.observe(outcome.e2e_seconds, *labels, error_type(outcome) or "")
+        if outcome.ttft_seconds is not None and 200 <= outcome.status < 300:
+            self._instruments.ttft.observe(outcome.ttft_seconds, *labels)
+        if outcome.usage is not None:
+            self._count_tokens(outcome.usage, labels)
+
+    def _count_tokens(self, usage: Usage, labels: tuple[str, str, str]) -> None:
         if usage.prompt_tokens is not None:
-            self._instruments.tokens.observe(usage.prompt_tokens, operation, model, "input")
+            self._instruments.tokens.observe(usage.prompt_tokens, *labels, "input")
         if usage.completion_tokens is not None:
-            self._instruments.tokens.observe(usage.completion_tokens, operation, model, "output")
+            self._instruments.tokens.observe(usage.completion_tokens, *labels, "output")
 
     def _count_estimate(self, outcome: Outcome, model: str) -> None:
         error = prompt_estimate_error(outcome)

@@ -15,7 +15,7 @@ class InstanceReading:
     Attributes:
         address: `ip:port`.
         cluster: Cluster that it belongs to.
-        requests_in_flight: Requests charged to it.
+        sequences_in_flight: Sequences charged to it.
         scrape_age_seconds: Since its own metrics were last read; None when they never were.
         is_usable: False while it is draining.
         is_suspect: True while it is the last resort, for it failed lately or refuses connections.
@@ -23,7 +23,7 @@ class InstanceReading:
 
     address: str
     cluster: str
-    requests_in_flight: float
+    sequences_in_flight: float
     scrape_age_seconds: float | None
     is_usable: bool
     is_suspect: bool
@@ -36,16 +36,18 @@ class QualityModelReading:
     Attributes:
         fit_id: Tells one fit from another; empty while none is used.
         models: Models that it knows.
+        lessons_lost: Judged answers that could not be kept for the next fit.
         reads_words: Whether words bear on its chances.
     """
 
     fit_id: str = ""
     models: int = 0
     reads_words: bool = False
+    lessons_lost: int = 0
 
 
 _GAUGES: tuple[tuple[str, str, Callable[[InstanceReading], float | None]], ...] = (
-    ("ttca_in_flight_requests", "Requests charged to an instance.", lambda r: r.requests_in_flight),
+    ("ttca_in_flight_sequences", "Sequences charged to an instance.", lambda r: r.sequences_in_flight),
     (
         "ttca_scrape_age_seconds",
         "Since an instance's own metrics were last read; absent when they never were.",
@@ -72,7 +74,7 @@ def render_instances(readings: Sequence[InstanceReading]) -> Iterator[str]:
             for reading in readings
             if (value := read(reading)) is not None
         }
-        yield from render_reading(name, "gauge", about, ("instance", "cluster"), known)
+        yield from render_reading(name, "gauge", about, ("address", "cluster"), known)
 
 
 def render_quality_model(reading: QualityModelReading) -> Iterator[str]:
@@ -83,4 +85,11 @@ def render_quality_model(reading: QualityModelReading) -> Iterator[str]:
         "The quality model in use, and how many models it knows; fit none: chances start from priors.",
         ("fit", "words"),
         {(reading.fit_id or "none", str(reading.reads_words).lower()): reading.models},
+    )
+    yield from render_reading(
+        "ttca_outcome_log_lost_total",
+        "counter",
+        "Judged answers that could not be written to quality.outcome_log.",
+        (),
+        {(): reading.lessons_lost},
     )

@@ -108,7 +108,8 @@ class SpanListener:
             end_unix_ns=start_unix_ns + round(outcome.e2e_seconds * 1e9),
         )
         set_attribute(span, attributes.OPERATION, operation)
-        set_attribute(span, attributes.RESPONSE_MODEL, model or None)
+        if outcome.served_address is not None:
+            set_attribute(span, attributes.RESPONSE_MODEL, model or None)
         _describe_outcome(span, outcome)
         self._sink.offer(fragment.SerializeToString(), 1)
 
@@ -207,17 +208,19 @@ def _describe_outcome(span: Span, outcome: Outcome) -> None:
         set_attribute(span, attributes.DECISION_ID, outcome.decision.decision_id)
         set_attribute(span, attributes.POOL, outcome.decision.pool or None)
         set_attribute(span, attributes.ESTIMATE_ERROR, prompt_estimate_error(outcome))
-    error_type = _error_type(outcome)
-    if error_type is not None:
-        _fail(span, error_type, "")
+    error = error_type(outcome)
+    if error is not None:
+        _fail(span, error, "")
 
 
 def prompt_estimate_error(outcome: Outcome) -> float | None:
-    """Return (expected - actual) / actual prompt tokens; None when either figure is unknown or zero.
+    """Return (expected - actual) / actual prompt tokens; None when either figure is unknown or zero, or another model answered than planned.
 
     Negative when the estimate was too small; -1 is the least it can be.
     """
     if outcome.decision is None or outcome.usage is None:
+        return None
+    if outcome.decision.model != outcome.decision.planned_model:
         return None
     expected, actual = outcome.decision.prompt_tokens, outcome.usage.prompt_tokens
     if expected is None or not actual:
@@ -225,7 +228,8 @@ def prompt_estimate_error(outcome: Outcome) -> float | None:
     return (expected - actual) / actual
 
 
-def _error_type(outcome: Outcome) -> str | None:
+def error_type(outcome: Outcome) -> str | None:
+    """Say what became of a request that failed: its status, else Envoy's flag; None for one that did not."""
     if outcome.status >= 400:
         return str(outcome.status)
     if outcome.status == 0:

@@ -308,6 +308,7 @@ def _record(plan: Plan, facts: RequestFacts, served: Try | None) -> DecisionReco
         decision_id=plan.decision_id,
         api=facts.api,
         model=served.model if served else plan.attempts[0].model,
+        planned_model=plan.attempts[0].model,
         pool=plan.pool,
         cluster=plan.route_cluster,
         prompt_tokens=budget.prompt_tokens if budget else None,

@@ -154,7 +154,7 @@ def told(gateway: Any, words: str) -> list[dict[str, Any]]:
 async def test_a_failing_instance_is_logged_and_can_be_alerted_on(gateway: Any, chat: Chat) -> None:
     """One line says that it is suspect and why, one that it is trusted again, and a gauge holds in between."""
     failing = gateway.instances("b-short")[0]
-    gauge = f'ttca_instance_suspect{{instance="{failing}",cluster="b-short"}}'
+    gauge = f'ttca_instance_suspect{{address="{failing}",cluster="b-short"}}'
     await gateway.faults(failing, error_rate=1.0, error_status=503)
 
     async def is_suspect() -> bool:
@@ -162,7 +162,7 @@ async def test_a_failing_instance_is_logged_and_can_be_alerted_on(gateway: Any, 
         return f"{gauge} 1" in await gateway.metrics()
 
     await gateway.settle(is_suspect)
-    failures = f'ttca_failed_tries_total{{instance="{failing}"}}'
+    failures = f'ttca_failed_tries_total{{address="{failing}"}}'
     assert failures in await gateway.metrics()
     await gateway.reset()
 

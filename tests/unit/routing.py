@@ -29,6 +29,7 @@ def the_outcome(plan: Plan, facts: RequestFacts, **changes: Any) -> Outcome:
         decision_id=plan.decision_id,
         api=facts.api,
         model=plan.attempts[0].model,
+        planned_model=plan.attempts[0].model,
         pool=plan.pool,
         cluster=plan.route_cluster,
         prompt_tokens=plan.budget.prompt_tokens if plan.budget else None,

@@ -142,6 +142,7 @@ def _record(plan: Plan, facts: RequestFacts) -> DecisionRecord:
         decision_id=plan.decision_id,
         api=facts.api,
         model=plan.attempts[0].model,
+        planned_model=plan.attempts[0].model,
         pool=plan.pool,
         cluster=plan.route_cluster,
         prompt_tokens=budget.prompt_tokens if budget else None,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.calibrate.outcome import DecisionRecord, Usage
-from extproc.decide.plan import Plan
+from extproc.decide.plan import Plan, TokenBudget
+from extproc.estimate.tokens import TokenEstimate
 from extproc.facts.request import Api, RequestFacts
 from extproc.facts.text import Category, TextProfile
 from extproc.protocol.decision_metadata import (
@@ -33,6 +34,25 @@ def struct(values: dict[str, Any]) -> Struct:
     return result
 
 
+def test_what_is_held_against_usage_is_the_chosen_models_estimate(
+    make_plan: MakePlan, make_facts: MakeFacts
+) -> None:
+    """The budget provides for the model with the largest need, which counts the prompt in another way."""
+    budget = TokenBudget(
+        prompt_tokens=848,
+        prompt_tokens_upper=1100,
+        output_tokens=500,
+        output_is_given=True,
+        by_model={"a": TokenEstimate(600, 700, 9), "b": TokenEstimate(848, 1100, 9)},
+    )
+    written = Struct()
+    write_decision(written.fields, make_plan(budget=budget), make_facts())
+    read = read_decision(written.fields)
+
+    assert read is not None
+    assert (600, 700, "a") == (read.prompt_tokens, read.prompt_tokens_upper, read.planned_model)
+
+
 def test_a_decision_survives_the_access_log(make_plan: MakePlan, make_facts: MakeFacts) -> None:
     """What DECIDE wrote is what the access log's reader gets, through bytes."""
     facts = make_facts(
@@ -48,6 +68,7 @@ def test_a_decision_survives_the_access_log(make_plan: MakePlan, make_facts: Mak
             decision_id="decision-1",
             api=Api.CHAT_COMPLETIONS,
             model="a",
+            planned_model="a",
             pool="short",
             cluster="a-short",
             prompt_tokens=100,

@@ -116,3 +116,10 @@ async def test_what_is_to_run_is_named(world: World) -> None:
         task.close()
 
     assert {"model-watch", "outcome-log"} == set(tasks)
+
+
+def test_lessons_that_are_lost_are_on_the_page() -> None:
+    """Whoever fits the next model is to know that some are missing."""
+    page = Metrics(list, lambda: 0, lambda: quality_model_reading(QualityEstimator().model, 3)).render()
+
+    assert "\nttca_outcome_log_lost_total 3" in page

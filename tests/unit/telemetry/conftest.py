@@ -133,6 +133,7 @@ def a_decision_record() -> Callable[..., DecisionRecord]:
         decision_id="d-1",
         api=Api.CHAT_COMPLETIONS,
         model="qwen",
+        planned_model="qwen",
         pool="short",
         cluster="qwen-short",
         prompt_tokens=300,

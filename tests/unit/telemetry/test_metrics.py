@@ -22,7 +22,7 @@ def metrics() -> Metrics:
         InstanceReading(
             address="a:1",
             cluster="c",
-            requests_in_flight=3,
+            sequences_in_flight=3,
             scrape_age_seconds=0.5,
             is_usable=True,
             is_suspect=False,
@@ -30,7 +30,7 @@ def metrics() -> Metrics:
         InstanceReading(
             address="a:2",
             cluster="c",
-            requests_in_flight=0,
+            sequences_in_flight=0,
             scrape_age_seconds=None,
             is_usable=False,
             is_suspect=True,
@@ -68,12 +68,12 @@ def test_requests_times_and_tokens_are_counted(metrics: Metrics, an_outcome: Cal
     """A finished request counts with its status, retries, times and tokens."""
     metrics.finished(an_outcome())
 
-    genai = 'gen_ai_operation_name="chat",gen_ai_response_model="qwen"'
+    genai = 'gen_ai_operation_name="chat",gen_ai_provider_name="vllm",gen_ai_response_model="qwen"'
     assert {
         'ttca_requests_total{model="qwen",pool="short",status="200"}': 1,
         'ttca_retries_total{pool="short"}': 1,
-        f"gen_ai_server_time_to_first_token_seconds_sum{{{genai}}}": 0.25,
-        f"gen_ai_server_request_duration_seconds_sum{{{genai}}}": 1.5,
+        f"ttca_time_to_first_byte_seconds_sum{{{genai}}}": 0.25,
+        f'gen_ai_server_request_duration_seconds_sum{{{genai},error_type=""}}': 1.5,
         f'gen_ai_client_token_usage_sum{{{genai},gen_ai_token_type="input"}}': 400,
         f'gen_ai_client_token_usage_sum{{{genai},gen_ai_token_type="output"}}': 120,
     }.items() <= samples(metrics).items()
@@ -106,16 +106,50 @@ def test_the_estimates_error_keeps_its_sign(metrics: Metrics, an_outcome: Callab
     assert -0.25 == samples(metrics)['ttca_prompt_estimate_error_ratio_sum{model="qwen"}']
 
 
-def test_failed_and_undecided_requests_have_no_first_token(
+def test_what_the_service_answers_itself_is_neither_decided_nor_refused(
+    metrics: Metrics, a_decide_record: Callable[..., DecideRecord]
+) -> None:
+    """A list of models, or feedback: it has a time, and no reason of an error."""
+    metrics.decided(a_decide_record(plan=None, error=None))
+
+    page = samples(metrics)
+    assert 1 == page['ttca_decide_duration_seconds_count{result="answered"}']
+    assert not any(name.startswith(("ttca_errors_total", "ttca_decisions_total")) for name in page)
+
+
+def test_a_request_that_nobody_answered_is_no_models(
     metrics: Metrics, an_outcome: Callable[..., Outcome]
 ) -> None:
-    """Errors do not improve the time to first token, and requests without a decision are labelled none."""
+    """Its time stands apart, with what became of it; the planned model has answered nothing."""
+    metrics.finished(an_outcome(status=503, served_address=None, usage=None))
+
+    name = "gen_ai_server_request_duration_seconds_count"
+    page = samples(metrics)
+    assert ['gen_ai_response_model="none",error_type="503"'] == [
+        found.partition('vllm",')[2].rstrip("}") for found in page if found.startswith(name)
+    ]
+
+
+def test_an_estimate_for_another_model_is_held_against_none(
+    metrics: Metrics, an_outcome: Callable[..., Outcome], a_decision_record: Callable[..., DecisionRecord]
+) -> None:
+    """Each model counts tokens in its own way."""
+    metrics.finished(an_outcome(decision=a_decision_record(model="llama")))
+
+    assert not any("estimate_error" in name and "llama" in name for name in samples(metrics))
+
+
+def test_failed_and_undecided_requests_have_no_first_byte(
+    metrics: Metrics, an_outcome: Callable[..., Outcome]
+) -> None:
+    """Errors do not improve the time to first byte, and requests without a decision are labelled none and no generation."""
     metrics.finished(an_outcome(status=503))
     metrics.finished(an_outcome(decision=None, usage=None))
 
     page = samples(metrics)
     assert 1 == page['ttca_requests_total{model="none",pool="none",status="200"}']
-    assert not any("time_to_first_token" in name and "qwen" in name for name in page)
+    assert not any("time_to_first_byte_seconds_count" in name for name in page)
+    assert 1 == sum(value for name, value in page.items() if "request_duration_seconds_count" in name)
 
 
 def test_models_are_capped(
@@ -142,7 +176,7 @@ def test_what_others_report_is_counted(metrics: Metrics) -> None:
 
     assert {
         'ttca_overflow_retries_total{pool="short"}': 1,
-        'ttca_scrape_failures_total{instance="a:1"}': 1,
+        'ttca_scrape_failures_total{address="a:1"}': 1,
         'ttca_fleet_reloads_total{result="ok"}': 1,
         'ttca_fleet_reloads_total{result="refused"}': 1,
         "ttca_access_log_entries_bad_total": 1,
@@ -154,16 +188,16 @@ def test_readings_are_taken_at_the_scrape(metrics: Metrics) -> None:
     page = samples(metrics)
 
     assert {
-        'ttca_in_flight_requests{instance="a:1",cluster="c"}': 3,
-        'ttca_in_flight_requests{instance="a:2",cluster="c"}': 0,
-        'ttca_scrape_age_seconds{instance="a:1",cluster="c"}': 0.5,
-        'ttca_instance_usable{instance="a:1",cluster="c"}': 1,
-        'ttca_instance_usable{instance="a:2",cluster="c"}': 0,
-        'ttca_instance_suspect{instance="a:1",cluster="c"}': 0,
-        'ttca_instance_suspect{instance="a:2",cluster="c"}': 1,
+        'ttca_in_flight_sequences{address="a:1",cluster="c"}': 3,
+        'ttca_in_flight_sequences{address="a:2",cluster="c"}': 0,
+        'ttca_scrape_age_seconds{address="a:1",cluster="c"}': 0.5,
+        'ttca_instance_usable{address="a:1",cluster="c"}': 1,
+        'ttca_instance_usable{address="a:2",cluster="c"}': 0,
+        'ttca_instance_suspect{address="a:1",cluster="c"}': 0,
+        'ttca_instance_suspect{address="a:2",cluster="c"}': 1,
         "ttca_spans_dropped_total": 7,
     }.items() <= page.items()
-    assert 'ttca_scrape_age_seconds{instance="a:2",cluster="c"}' not in page
+    assert 'ttca_scrape_age_seconds{address="a:2",cluster="c"}' not in page
 
 
 def test_every_metric_is_described(metrics: Metrics, an_outcome: Any) -> None:
