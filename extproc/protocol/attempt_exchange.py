@@ -22,7 +22,7 @@ from extproc.protocol.naming import read_naming, read_rejected
 from extproc.protocol.tailor import body_for_try, is_tailored
 from extproc.protocol.transitions import AttemptInput, AttemptState, next_attempt_state
 from extproc.protocol.wire import ext_proc_pb2 as wire
-from extproc.verify.transport import CONTEXT_OVERFLOW
+from extproc.verify.transport import CONTEXT_OVERFLOW, NO_ANSWER_REASONS
 from extproc.verify.verdict import Verdict, VerdictKind
 
 _OVERFLOW: Final = Verdict(VerdictKind.REJECTED, CONTEXT_OVERFLOW)
@@ -98,7 +98,7 @@ class AttemptExchange:
             decision_id=self.decision_id,
             plan=self.plan,
             made=self._place.made,
-            rejected=self._place.rejected_with_this,
+            rejected=self._rejected_for(reason),
             number=self.number,
             reason=reason,
             elapsed_seconds=self._elapsed_ms(now_unix_ms) / 1000,
@@ -260,14 +260,18 @@ class AttemptExchange:
     def _release(
         self, verdict: Verdict, *, goes_on: bool, following: Following | None, now_unix_ms: int
     ) -> None:
-        place = self._place
-        rejected = place.rejected if verdict is _OVERFLOW else place.rejected_with_this
+        rejected = self._rejected_for(verdict.reason)
         response = answers.release(self._marks(verdict, now_unix_ms), goes_on=goes_on, rejected=rejected)
         if following is not None:
             self._name(response, following)
         self._responses.append(response)
         next_address = following.attempt.address if following else ""
         self._keep(Conclusion(verdict=verdict, goes_on=goes_on, is_held=True, next_address=next_address))
+
+    def _rejected_for(self, reason: str) -> tuple[int, ...]:
+        """Indexes of the attempts whose answers were found wrong, this one's included if its rejection says that."""
+        says_nothing = reason == CONTEXT_OVERFLOW or reason in NO_ANSWER_REASONS
+        return self._place.rejected if says_nothing else self._place.rejected_with_this
 
     def _name(self, response: wire.ProcessingResponse, following: Following) -> None:
         """Send Envoy to the attempt that follows, unless its list of hosts leads to that very attempt by itself."""

@@ -582,6 +582,29 @@ def test_a_try_that_failed_says_nothing_of_its_model(
     assert (0, 1) == after_wrong.context("r", 0).rejected
 
 
+@pytest.mark.parametrize(
+    ("reason", "rejected"), [("contract.json", (0, 1)), ("transport.abort", (0,)), ("transport.error", (0,))]
+)
+def test_an_instance_that_failed_found_no_model_wrong(
+    exchange: AttemptExchange,
+    attempt_headers: Make,
+    response_headers: Make,
+    reason: str,
+    rejected: tuple[int, ...],
+) -> None:
+    """Its answer is rejected like any other, but the model may be asked again elsewhere."""
+    exchange.receive(try_of(attempt_headers, "10.0.0.2:8000", 2, (0,)), NOW_UNIX_MS)
+    exchange.receive(WHOLE_BODY, NOW_UNIX_MS)
+    exchange.responses_to_send()
+    hold(exchange, response_headers(200))
+
+    assert rejected == exchange.context(reason, NOW_UNIX_MS).rejected
+    following = Following(attempt=exchange.plan.attempts[2], position=2)
+    exchange.conclude(Verdict(VerdictKind.REJECTED, reason), following, now_unix_ms=NOW_UNIX_MS)
+    (response,) = exchange.responses_to_send()
+    assert rejected == read_rejected(as_metadata(response))
+
+
 def test_what_was_rejected_travels_to_the_next_try(
     exchange: AttemptExchange, attempt_headers: Make, response_headers: Make
 ) -> None:
