@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.reproduce.findings import StudyReport
-from loadgen.reproduce.route_balance import own, pictures, published, tables
+from loadgen.reproduce.route_balance import own, pictures, tables
 from loadgen.reproduce.route_balance.experiment import BUSY, CALM, Compared, Swept, compare, sweep
+from loadgen.reproduce.route_balance.published import published_findings
 from loadgen.reproduce.route_balance.sets import NAMES
 from loadgen.reproduce.route_balance.unseen import Unseen, judge_mixed_tasks
 from loadgen.reproduce.study import StudyContext
@@ -65,11 +66,7 @@ def _report(
         setting=_SETTING.format(sets=described),
         findings=(
             *own.frontiers(sets),
-            *published.quality_and_price(main),
-            *published.latency(main, compared),
-            *published.isolation(compared),
-            *published.out_of_distribution(judged, seed=context.seed),
-            *published.multiplier(compared),
+            *published_findings(main, compared, judged, seed=context.seed),
         ),
         tables=(
             tables.volumes(sets),
