@@ -136,12 +136,15 @@ def _second_instance(
     """
     if len(chosen) < _BOTH or not stand_ins:
         return None
-    chance = (predictions.chances @ predictions.weights)[predictions.model[chosen[:_BOTH]]]
-    twin, other = stand_ins[0], chosen[1]
+    first, second = predictions.model[chosen[0]], predictions.model[chosen[1]]
+    own_chance = float(predictions.chances[first] @ predictions.weights)
+    other_chance = float(predictions.chances[second] @ predictions.weights)
+    twin = stand_ins[0]
+    own_price, other_price = float(price[twin]), float(price[chosen[1]])
     if horizon > _BOTH:
-        is_better = price[twin] * chance[1] <= price[other] * chance[0]
+        is_better = own_price * other_chance <= other_price * own_chance
     else:
-        is_better = worth_seconds * (chance[0] - chance[1]) >= price[twin] - price[other]
+        is_better = worth_seconds * (own_chance - other_chance) >= own_price - other_price
     return twin if is_better else None
 
 

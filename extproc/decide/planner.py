@@ -179,7 +179,7 @@ def plan_ranked(
     elif ranking.second_instance is not None:
         rows = with_second(rows, int(predictions.rows[ranking.second_instance]))
     # Another instance of the first model, in case that one fails, takes no other model's place.
-    has_stand_in = is_verified and len(ranking.steps) > 1 and is_one_model(rows[:2], snapshot)
+    has_stand_in = is_verified and len(ranking.steps) > 1 and is_one_model(rows[0], rows[1], snapshot)
     rows = rows[: max(policy.max_attempts, len(ranking.steps) + has_stand_in)]
     # Chances that hang on what a session's failures said cannot be worked out again from the abilities alone.
     wants_abilities = is_verified and not predictions.failed

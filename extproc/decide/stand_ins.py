@@ -56,9 +56,10 @@ def with_second(rows: list[int], second: int) -> list[int]:
     return [rows[0], second, *(row for row in rows[1:] if row != second)]
 
 
-def is_one_model(rows: list[int], snapshot: FleetSnapshot) -> bool:
-    """Tell whether rows serve one model."""
-    return len(set(snapshot.table.model_index.take(rows).tolist())) == 1
+def is_one_model(first: int, second: int, snapshot: FleetSnapshot) -> bool:
+    """Tell whether two rows serve one model."""
+    model_index = snapshot.table.model_index
+    return bool(model_index[first] == model_index[second])
 
 
 def is_alone(rows: list[int], snapshot: FleetSnapshot) -> bool:
